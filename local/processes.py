@@ -1,0 +1,159 @@
+"""Child processes of the local stack: started, awaited, and stopped by process id.
+
+Every child announces itself with one line on standard output: a JSON object with what its users need to
+know (ports, addresses). Everything else that it prints goes to its log file. A child dies with its parent,
+even when the parent is killed, because ``setpriv --pdeathsig`` (util-linux) asks the kernel for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STOP_SECONDS = 5.0
+
+
+class ChildFailedError(RuntimeError):
+    """A child process ended, or stayed silent, before it announced itself."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running child process and the announcement that it made."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    ready: Mapping[str, Any]
+    log: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Ask the process to end (SIGTERM), and kill it when it has not within ``seconds``."""
+        if self.alive:
+            self.process.terminate()
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(seconds)
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def kill(self) -> None:
+        """End the process at once, as a crash would (SIGKILL)."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+
+
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float = 30.0,
+) -> Child:
+    """Start ``command`` and wait for its announcement.
+
+    Args:
+        name: what the child is called in messages and logs.
+        command: program and arguments.
+        log: file that receives the child's standard error and the rest of its standard output.
+        env: variables added to this process's environment.
+        cwd: working directory; this process's own if None.
+        seconds: how long the announcement may take.
+
+    Returns:
+        The running child; ``ready`` is the JSON object of its first line.
+
+    Raises:
+        ChildFailedError: it ended or stayed silent; the text ends with the last lines of its log.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    setpriv = shutil.which("setpriv")
+    guarded = [setpriv, "--pdeathsig", "TERM", *command] if setpriv else list(command)
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            guarded,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            start_new_session=True,  # Ctrl-C reaches the parent only, which stops its children in order
+        )
+    try:
+        return Child(name, process, _announcement(name, process, log, seconds), log)
+    except BaseException:
+        process.kill()
+        process.wait(STOP_SECONDS)
+        raise
+
+
+def _announcement(name: str, process: subprocess.Popen[bytes], log: Path, seconds: float) -> dict[str, Any]:
+    stdout = process.stdout
+    if stdout is None:  # only possible when stdout was not piped
+        raise ChildFailedError(f"{name} has no standard output to announce itself on.")
+    first: list[bytes] = []
+    heard = threading.Event()
+
+    def listen() -> None:
+        with contextlib.suppress(ValueError, OSError), log.open("ab") as sink:  # closed by stop()
+            first.append(stdout.readline())
+            heard.set()
+            for line in stdout:
+                sink.write(line)
+                sink.flush()
+        heard.set()
+
+    threading.Thread(target=listen, name=f"{name}-stdout", daemon=True).start()
+    deadline = time.monotonic() + seconds
+    heard.wait(max(0.0, deadline - time.monotonic()))
+    if first and first[0].strip():
+        try:
+            ready = json.loads(first[0])
+        except ValueError:
+            ready = None
+        if isinstance(ready, dict):
+            return ready
+        raise ChildFailedError(f"{name} announced itself with {first[0][:200]!r} instead of a JSON object.")
+    why = f"ended with exit code {process.poll()}" if heard.is_set() else f"was silent for {seconds:.0f} s"
+    raise ChildFailedError(f"{name} {why} before it was ready. The end of its log ({log}):\n{tail(log)}")
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last ``lines`` lines of a log file, or a word that there is none."""
+    try:
+        return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:]) or "(empty)"
+    except FileNotFoundError:
+        return "(no log)"
+
+
+def announce(**facts: Any) -> None:
+    """Called by a child: tell the parent that it is ready, in one line of JSON."""
+    os.write(1, (json.dumps(facts) + "\n").encode())
+
+
+@contextlib.contextmanager
+def stopping(children: list[Child]) -> Iterator[list[Child]]:
+    """Stop every child in ``children``, last started first, when the block is left."""
+    try:
+        yield children
+    finally:
+        for child in reversed(children):
+            child.stop()
