@@ -1,0 +1,1 @@
+"""The system itself. Imports no azure.functions."""

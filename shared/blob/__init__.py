@@ -1,0 +1,1 @@
+"""Moving bytes to and from Blob Storage: streamed, hashed, in constant memory."""

@@ -1,0 +1,1 @@
+"""The disaster recovery steps: judges evidence that is handed to it, calls no store."""

@@ -1,0 +1,1 @@
+"""Plain data: backups, recovery points, plans, runs, findings. Knows nothing else."""

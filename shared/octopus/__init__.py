@@ -1,0 +1,1 @@
+"""What we know of the product: tables, collection names, migrations, its API, orphans."""

@@ -1,0 +1,1 @@
+"""Orchestrators and activities, written once, free of azure imports."""

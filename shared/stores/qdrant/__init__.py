@@ -1,0 +1,1 @@
+"""Qdrant: client, snapshots, recover, verification."""

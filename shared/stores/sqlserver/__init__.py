@@ -1,0 +1,1 @@
+"""SQL Server: connection, statements, messages, history, backup, restore."""

@@ -1,0 +1,51 @@
+"""Recovery points: named instants across stores."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.model.backups import Count
+from shared.model.base import Document, Lsn, UtcTime
+from shared.model.findings import Finding
+
+
+class VectorSide(Document):
+    """The snapshot set of a recovery point and the window in which it was made."""
+
+    snapshot_set_id: str
+    started_at: UtcTime = Field(description="t0: before the first snapshot")
+    finished_at: UtcTime = Field(description="t1: after the last snapshot")
+    collections: dict[str, Count]
+
+
+class SqlSide(Document):
+    """One database at the recovery point: the mark in its log, or the end of a log backup."""
+
+    server: str
+    database: str
+    mark_name: str | None = Field(description="None: the point is the end of the log backup")
+    mark_lsn: Lsn | None
+    at: UtcTime = Field(description="t2: when the mark was set, or the log backup ended")
+    log_backup_id: str
+    tables: dict[str, Count] = Field(description="rows of every Octopus_* table, key schema.table")
+    agents: tuple[str, ...] = Field((), description="ids of the agents that SQL Server knows, sorted")
+    migration: str | None = Field(None, description="head of __EFMigrationsHistory")
+
+
+class RecoveryPoint(Document):
+    """First the vectors, then the mark in SQL Server's log; this document commits the pair."""
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    id: str = Field(description="ULID; also in the marker row of every database")
+    name: str | None = None
+    run_id: str
+    slot: UtcTime | None = None
+    made_at: UtcTime
+    complete: bool
+    reasons: tuple[str, ...] = Field((), description="why it is incomplete")
+    vectors: VectorSide
+    sql: tuple[SqlSide, ...]
+    skew_seconds: float = Field(description="t2 - t0: how far apart the two sides can be")
+    findings: tuple[Finding, ...] = ()
