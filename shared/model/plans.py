@@ -225,7 +225,7 @@ class Execution(Document):
     settings: str = Field(description="fingerprint of the settings that the execution uses")
 
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON (sorted keys, compact, ASCII) of this document, as 64 hex digits."""
+        """SHA-256 over the canonical JSON (sorted keys, compact, ASCII) of this document, in hex."""
         text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,0 +1,297 @@
+"""Every setting, in one typed place, checked at start, all problems reported at once.
+
+App settings are flat names in the environment (that is how Azure Functions hands them over); here they are
+gathered into one tree. Secrets are ``SecretStr``: they print as asterisks and are opened where they are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from croniter import croniter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import InvalidSettingsError
+
+
+def _split(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    for pattern in value:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+        raise ValueError("is not an http or https address without user, query and fragment")
+    return value.rstrip("/")
+
+
+def _schedule(value: str) -> str:
+    if len(value.split()) != 6 or not croniter.is_valid(value, second_at_beginning=True):
+        raise ValueError("is not an NCRONTAB expression of six fields: second minute hour day month weekday")
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Address = Annotated[str, AfterValidator(_address)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split)]
+Schedule = Annotated[str, AfterValidator(_schedule)]
+
+
+def setting(name: str, description: str, example: str, default: Any = ...) -> Any:
+    """A field that is read from the app setting ``name``; ``example`` is shown in errors and in the docs."""
+    return Field(default, validation_alias=name, description=description, examples=[example])
+
+
+class Group(BaseSettings):
+    """Settings that belong together, read from the environment; an empty value counts as absent."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        enable_decoding=False,  # lists are written with commas, not as JSON
+        hide_input_in_errors=True,  # an input may be a secret
+    )
+
+
+class StorageSettings(Group):
+    """Where backups go."""
+
+    url: Address = setting(
+        "BACKUP_STORAGE_URL",
+        "Address of the storage account's blob service.",
+        "https://octopusbackup.blob.core.windows.net",
+    )
+    credential: SecretStr | None = setting(
+        "BACKUP_STORAGE_CREDENTIAL",
+        "Account key, only where there is no identity (the local stack). "
+        "Without it the app's managed identity, or the person's `az login`, is used.",
+        "",
+        None,
+    )
+
+
+class SqlServerSettings(Group):
+    """The SQL Server that holds agents, episodes and procedures."""
+
+    connection: SecretStr | None = setting(
+        "SQLSERVER_CONNECTION",
+        "ODBC connection string without DRIVER (the newest installed one is taken) and without DATABASE. "
+        "Empty: there is no SQL Server to back up.",
+        "SERVER=tcp:sql.example.net,1433;UID=octopus_backup;PWD=…;Encrypt=yes",
+        None,
+    )
+    databases: Names = setting(
+        "SQLSERVER_DATABASES", "Databases to back up, separated by commas.", "OctopusDB", ("OctopusDB",)
+    )
+    medium: Literal["url", "disk"] = setting(
+        "SQLSERVER_BACKUP_MEDIUM",
+        "`url`: SQL Server writes straight into Blob Storage (needs a credential on the server, see "
+        "infra/sqlserver-setup.sql). `disk`: it writes into a folder, from which the app streams the file.",
+        "url",
+        "url",
+    )
+    backup_dir: str | None = setting(
+        "SQLSERVER_BACKUP_DIR", "For `disk`: the folder as SQL Server names it.", r"D:\backup", None
+    )
+    backup_dir_local: str | None = setting(
+        "SQLSERVER_BACKUP_DIR_LOCAL", "For `disk`: the same folder as this app sees it.", "/mnt/backup", None
+    )
+
+
+class QdrantSettings(Group):
+    """The Qdrant peers that hold the vectors."""
+
+    urls: Addresses = setting(
+        "QDRANT_URLS",
+        "REST address of every peer, separated by commas. A load balancer's address is not enough: "
+        "each peer only snapshots its own shards. Empty: there is no Qdrant to back up.",
+        "https://qdrant-0.example.net:6333,https://qdrant-1.example.net:6333",
+        (),
+    )
+    api_key: SecretStr | None = setting(
+        "QDRANT_API_KEY", "Key that may create, read and delete snapshots.", "", None
+    )
+    restore_api_key: SecretStr | None = setting(
+        "QDRANT_RESTORE_API_KEY",
+        "Key with global manage access, needed to restore; QDRANT_API_KEY if empty.",
+        "",
+        None,
+    )
+    collections: Annotated[Names, AfterValidator(_patterns)] = setting(
+        "QDRANT_COLLECTIONS",
+        "Regular expressions, separated by commas; a collection that matches one of them is backed up, "
+        "every other one is reported as unprotected.",
+        ".*",
+        (".*",),
+    )
+    free_bytes: int | None = setting(
+        "QDRANT_FREE_BYTES",
+        "Free bytes on each peer's volumes, where somebody knows; Qdrant itself cannot be asked. "
+        "Without it, whoever starts a restore confirms that there is space.",
+        "107374182400",
+        None,
+    )
+
+
+class OctopusSettings(Group):
+    """The product's own API, for the last two steps of the checklist."""
+
+    api_url: Address | None = setting(
+        "OCTOPUS_API_URL",
+        "Address of the Octopus API. Empty: the checklist's steps 4 and 5 are reported as skipped.",
+        "https://octopus.example.net",
+        None,
+    )
+    api_token: SecretStr | None = setting(
+        "OCTOPUS_API_TOKEN", "Bearer token with a tenant_id claim, for the test conversation.", "", None
+    )
+    health_path: str = setting(
+        "OCTOPUS_HEALTH_PATH", "Path that answers 200 when healthy.", "/health", "/health"
+    )
+    wait_seconds: int = setting(
+        "OCTOPUS_WAIT_SECONDS", "How long a restore waits for the API to be started.", "1800", 1800
+    )
+
+
+class AccessSettings(Group):
+    """Who may do what over HTTP."""
+
+    auth_mode: Literal["keys"] = setting(
+        "AUTH_MODE", "`keys`: function keys. (Entra comes with the deployment.)", "keys", "keys"
+    )
+    allow_key_restore: bool = setting(
+        "ALLOW_KEY_RESTORE",
+        "Whether a function key, which carries no identity, may start a restore over HTTP.",
+        "false",
+        False,
+    )
+
+
+class ScheduleSettings(Group):
+    """When timers fire: NCRONTAB with six fields, in UTC."""
+
+    sql_full: Schedule = setting("SQL_FULL_SCHEDULE", "Full backups.", "0 0 1 * * *", "0 0 1 * * *")
+    sql_differential: Schedule = setting(
+        "SQL_DIFFERENTIAL_SCHEDULE", "Differential backups.", "0 0 */4 * * *", "0 0 */4 * * *"
+    )
+    sql_log: Schedule = setting("SQL_LOG_SCHEDULE", "Log backups.", "0 */15 * * * *", "0 */15 * * * *")
+    recovery_point: Schedule = setting(
+        "RECOVERY_POINT_SCHEDULE",
+        "Recovery points: every Qdrant snapshot, then the mark.",
+        "0 30 2 * * *",
+        "0 30 2 * * *",
+    )
+    history_purge: Schedule = setting(
+        "HISTORY_PURGE_SCHEDULE", "Clearing of the engine's old history.", "0 15 3 * * *", "0 15 3 * * *"
+    )
+
+
+class Settings(BaseModel):
+    """The whole tree."""
+
+    model_config = ConfigDict(frozen=True)
+
+    storage: StorageSettings
+    sqlserver: SqlServerSettings
+    qdrant: QdrantSettings
+    octopus: OctopusSettings
+    access: AccessSettings
+    schedules: ScheduleSettings
+
+    def fingerprint(self) -> str:
+        """A digest of what a restore uses (addresses, databases, medium, folders): no secret goes into it."""
+        used = {
+            "storage": self.storage.url,
+            "sqlserver": [self.sqlserver.medium, self.sqlserver.backup_dir, *self.sqlserver.databases],
+            "server": _server_of(self.sqlserver.connection),
+            "qdrant": list(self.qdrant.urls),
+            "octopus": self.octopus.api_url,
+        }
+        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _server_of(connection: SecretStr | None) -> str | None:
+    found = (
+        re.search(r"(?i)(?:^|;)\s*server\s*=\s*([^;]*)", connection.get_secret_value())
+        if connection
+        else None
+    )
+    return found[1].strip() if found else None
+
+
+def load() -> Settings:
+    """Read the settings from this process's environment.
+
+    Raises:
+        InvalidSettingsError: naming every problem, each with the setting's name and an example; no value of a
+            secret is ever part of it.
+    """
+    groups: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, group in group_classes().items():
+        try:
+            groups[name] = group()
+        except ValidationError as error:
+            problems += [_problem(group, dict(one)) for one in error.errors()]
+    problems += _contradictions(groups)
+    if problems:
+        raise InvalidSettingsError(
+            f"{len(problems)} setting(s) are wrong: " + " | ".join(dict.fromkeys(problems)),
+            "Correct them in the app settings (locally: local.settings.json or the environment). "
+            "docs/configuration.md explains each.",
+        )
+    return Settings(**groups)
+
+
+def group_classes() -> dict[str, type[Group]]:
+    """The groups by their name in the tree, in the order of the docs."""
+    found = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: group for name, group in found.items() if isinstance(group, type)}
+
+
+def _problem(group: type[Group], error: dict[str, Any]) -> str:
+    name = str(error["loc"][0])
+    field = next(f for f in group.model_fields.values() if f.validation_alias == name)
+    what = "is missing" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
+    example = field.examples[0] if field.examples else ""
+    return f"{name}: {what}" + (f" (example: {example})" if example else "")
+
+
+def _contradictions(groups: Mapping[str, Any]) -> list[str]:
+    sql: SqlServerSettings | None = groups.get("sqlserver")
+    qdrant: QdrantSettings | None = groups.get("qdrant")
+    problems = []
+    if sql and sql.medium == "disk" and sql.connection:
+        problems += [
+            f"{name}: is needed because SQLSERVER_BACKUP_MEDIUM is disk (example: {example})"
+            for name, value, example in (
+                ("SQLSERVER_BACKUP_DIR", sql.backup_dir, r"D:\backup"),
+                ("SQLSERVER_BACKUP_DIR_LOCAL", sql.backup_dir_local, "/mnt/backup"),
+            )
+            if not value
+        ]
+    if sql and sql.connection and not sql.databases:
+        problems.append("SQLSERVER_DATABASES: names no database (example: OctopusDB)")
+    if sql and qdrant and not sql.connection and not qdrant.urls:
+        problems.append(
+            "SQLSERVER_CONNECTION, QDRANT_URLS: neither is set, so there is nothing to back up "
+            "(example: QDRANT_URLS=http://127.0.0.1:6333)"
+        )
+    return problems
