@@ -1,8 +1,10 @@
 """Child processes of the local stack: started, awaited, and stopped by process id.
 
 Every child announces itself with one line on standard output: a JSON object with what its users need to
-know (ports, addresses). Everything else that it prints goes to its log file. A child dies with its parent,
-even when the parent is killed, because ``setpriv --pdeathsig`` (util-linux) asks the kernel for it.
+know (ports, addresses). Everything else that it prints goes to its log file. Foreign programs announce
+nothing: they are asked until they answer. A child dies with its parent, even when the parent is killed,
+because ``setpriv --pdeathsig`` (util-linux) asks the kernel for it. The kernel counts the *thread* that
+started the child as its parent: start children from a thread that lives as long as they do.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,25 +86,92 @@ def start(
     Raises:
         ChildFailedError: it ended or stayed silent; the text ends with the last lines of its log.
     """
+    process = _spawn(command, log=log, stdout=subprocess.PIPE, env=env, cwd=cwd)
+    try:
+        return Child(name, process, _announcement(name, process, log, seconds), log)
+    except BaseException:
+        _abandon(process)
+        raise
+
+
+def start_foreign(
+    name: str,
+    command: Sequence[str],
+    *,
+    answers: Callable[[], bool],
+    ready: Mapping[str, Any],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float = 30.0,
+) -> Child:
+    """Start a program that announces nothing, and ask it until it answers.
+
+    Args:
+        name: what the child is called in messages and logs.
+        command: program and arguments.
+        answers: asked every 50 ms; true once the program serves.
+        ready: what its users need to know; becomes the child's ``ready``.
+        log: file that receives everything that the child prints.
+        env: variables added to this process's environment.
+        cwd: working directory; this process's own if None.
+        seconds: how long it may take to answer.
+
+    Returns:
+        The running child.
+
+    Raises:
+        ChildFailedError: it ended or did not answer in time; the text ends with the last lines of its log.
+    """
+    process = _spawn(command, log=log, stdout=None, env=env, cwd=cwd)
+    deadline = time.monotonic() + seconds
+    answered = False
+    try:
+        while not answered and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+            answered = answers()
+    finally:
+        if not answered:
+            code = process.poll()
+            _abandon(process)
+    if not answered:
+        raise ChildFailedError(_too_early(name, code, log, seconds))
+    return Child(name, process, ready, log)
+
+
+def _spawn(
+    command: Sequence[str],
+    *,
+    log: Path,
+    stdout: int | None,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     setpriv = shutil.which("setpriv")
     guarded = [setpriv, "--pdeathsig", "TERM", *command] if setpriv else list(command)
     with log.open("ab") as sink:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             guarded,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=sink if stdout is None else stdout,
             stderr=sink,
             env={**os.environ, **(env or {})},
             cwd=cwd,
             start_new_session=True,  # Ctrl-C reaches the parent only, which stops its children in order
         )
-    try:
-        return Child(name, process, _announcement(name, process, log, seconds), log)
-    except BaseException:
-        process.kill()
-        process.wait(STOP_SECONDS)
-        raise
+
+
+def _abandon(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait(STOP_SECONDS)
+    if process.stdout:
+        process.stdout.close()
+
+
+def _too_early(name: str, code: int | None, log: Path, seconds: float) -> str:
+    why = f"was silent for {seconds:.0f} s" if code is None else f"ended with exit code {code}"
+    return f"{name} {why} before it was ready. The end of its log ({log}):\n{tail(log)}"
 
 
 def _announcement(name: str, process: subprocess.Popen[bytes], log: Path, seconds: float) -> dict[str, Any]:
@@ -132,8 +201,10 @@ def _announcement(name: str, process: subprocess.Popen[bytes], log: Path, second
         if isinstance(ready, dict):
             return ready
         raise ChildFailedError(f"{name} announced itself with {first[0][:200]!r} instead of a JSON object.")
-    why = f"ended with exit code {process.poll()}" if heard.is_set() else f"was silent for {seconds:.0f} s"
-    raise ChildFailedError(f"{name} {why} before it was ready. The end of its log ({log}):\n{tail(log)}")
+    if heard.is_set():  # its standard output ended, so it is about to
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    raise ChildFailedError(_too_early(name, process.poll(), log, seconds))
 
 
 def tail(log: Path, lines: int = 15) -> str:

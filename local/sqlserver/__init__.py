@@ -1,0 +1,1 @@
+"""A stand-in SQL Server that speaks TDS."""

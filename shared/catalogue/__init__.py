@@ -1,1 +1,5 @@
-"""What is known, kept in Blob Storage: manifests, recovery points, runs, claims, locks."""
+"""Manifests, recovery points, runs, claims, locks: what is known, kept in Blob Storage."""
+
+from shared.catalogue.catalogue import Catalogue
+
+__all__ = ["Catalogue"]

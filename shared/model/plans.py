@@ -59,6 +59,17 @@ class Stop(Document):
     at: UtcTime | None = None
 
 
+class SqlTailStep(Document):
+    """Back up the tail of the log and leave the live database RESTORING; only in place."""
+
+    kind: Literal["sql_tail"] = "sql_tail"
+    id: str
+    title: str
+    checklist: Literal[1] = 1
+    database: str
+    backup_id: str = Field(description="the id that the tail's backup will get")
+
+
 class SqlRestoreStep(Document):
     """RESTORE DATABASE or RESTORE LOG of one backup, always NORECOVERY."""
 
@@ -185,7 +196,8 @@ class AftermathStep(Document):
 
 
 Step = Annotated[
-    SqlRestoreStep
+    SqlTailStep
+    | SqlRestoreStep
     | SqlRecoverStep
     | SqlProofStep
     | MigrationsStep
@@ -203,6 +215,7 @@ class ResolvedTarget(Document):
     """What the request's target stands for: never "latest" any more."""
 
     recovery_point_id: str | None = Field(description="the point that pairs the two sides")
+    snapshot_set_id: str | None = Field(None, description="the set that the vectors come from")
     sql_stop: Stop
     sql_lsn: Lsn | None = None
 

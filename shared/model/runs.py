@@ -71,7 +71,7 @@ class Run(Document):
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen in this attempt."""
-        return self.state in (State.SUCCEEDED, State.FAILED)
+        return self.state in (State.SUCCEEDED, State.FAILED, State.SKIPPED)
 
     def dead(self, now: datetime) -> bool:
         """Whether it claims to run, but its owner has stopped to beat."""

@@ -1,1 +1,15 @@
-"""Qdrant: client, snapshots, recover, verification."""
+"""Qdrant: snapshots of every collection on every peer, into Blob Storage and back, with proof."""
+
+from shared.stores.qdrant.backup import SnapshotRequest, counted
+from shared.stores.qdrant.inspect import CollectionState, QdrantState
+from shared.stores.qdrant.store import QdrantStore
+from shared.stores.qdrant.versions import space_needed
+
+__all__ = [
+    "CollectionState",
+    "QdrantState",
+    "QdrantStore",
+    "SnapshotRequest",
+    "counted",
+    "space_needed",
+]

@@ -1,0 +1,115 @@
+"""How a request is read, and how its answer is shaped: JSON, and for errors RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import azure.functions as func
+from pydantic import BaseModel, ValidationError
+
+from shared.errors import (
+    BackupSystemError,
+    IntegrityError,
+    InvalidRequestError,
+    InvalidSettingsError,
+    NotFoundError,
+    NotPermittedError,
+    RefusedError,
+    UnreachableError,
+)
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body. The largest honest request, a plan with a few hundred new names, stays below."""
+
+_STATUS: tuple[tuple[type[BackupSystemError], int], ...] = (
+    (NotFoundError, 404),
+    (InvalidSettingsError, 500),
+    (InvalidRequestError, 400),
+    (NotPermittedError, 403),
+    (RefusedError, 409),
+    (UnreachableError, 503),
+    (IntegrityError, 500),
+)
+
+log = logging.getLogger(__name__)
+
+
+def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
+    """An answer in JSON."""
+    return func.HttpResponse(
+        json.dumps(value, indent=2, ensure_ascii=False),
+        status_code=status,
+        mimetype="application/json",
+        headers=dict(headers or {}),
+    )
+
+
+def problem(error: BackupSystemError) -> func.HttpResponse:
+    """An error as problem details: code, what happened, what it means, what to do."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 502)
+    details = {
+        "type": f"urn:octopus-backup:{error.specific_code}",
+        "title": error.message,
+        "status": status,
+        **error.as_dict(),
+    }
+    return func.HttpResponse(
+        json.dumps(details, indent=2, ensure_ascii=False),
+        status_code=status,
+        mimetype="application/problem+json",
+    )
+
+
+def parsed[T: BaseModel](request: func.HttpRequest, model: type[T]) -> T:
+    """The request's body as a typed request.
+
+    Raises:
+        InvalidRequestError: it is too large, not JSON, or not of that shape; says where.
+    """
+    body = request.get_body() or b"{}"
+    if len(body) > MAX_BODY:
+        raise InvalidRequestError(
+            f"The body measures {len(body):,} bytes; at most {MAX_BODY:,} are read.", code="body_too_large"
+        )
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)
+        if first[0]["type"] == "json_invalid":
+            raise InvalidRequestError(
+                "The body is not JSON.", f"Send one JSON object. {first[0]['msg']}", code="malformed_json"
+            ) from None
+        where = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in first[:5])
+        raise InvalidRequestError(
+            f"The request is not understood: {where}.",
+            "docs/http.md shows every request.",
+            code="invalid_request",
+        ) from None
+
+
+type Door = Callable[..., Awaitable[func.HttpResponse]]
+
+
+def answering(door: Door) -> Door:
+    """Let a door answer our errors as problem details, and anything unforeseen without its text."""
+
+    @functools.wraps(door)
+    async def wrapped(*args: Any, **kwargs: Any) -> func.HttpResponse:
+        try:
+            return await door(*args, **kwargs)
+        except BackupSystemError as error:
+            return problem(error)
+        except Exception as error:
+            log.exception("%s failed", door.__name__)
+            unforeseen = BackupSystemError(
+                f"Something went wrong that nobody foresaw ({type(error).__name__}).",
+                "The app's log has the details.",
+                code="unexpected",
+            )
+            return problem(unforeseen)
+
+    return wrapped

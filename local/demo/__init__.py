@@ -1,0 +1,1 @@
+"""The story that ``make demo`` tells: backed up on schedule, destroyed, restored to one consistent point."""

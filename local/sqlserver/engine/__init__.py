@@ -1,0 +1,1 @@
+"""The engine behind the protocol: sessions, databases, transactions, the log, backups and restores."""

@@ -1,0 +1,293 @@
+"""The embedded local stack: everything that the system needs, on free loopback ports, below one folder.
+
+``python -m local.stack`` starts it and leaves it up until Ctrl-C. Real software: Azurite, Microsoft's ODBC
+driver, Microsoft's Functions worker library. Stand-ins: SQL Server, Qdrant, Octopus.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+
+import pyodbc
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+from local import processes
+from local.azurite import ACCOUNT, ACCOUNT_KEY, Azurite
+from local.octopus import schema
+from local.sqlserver.client import connection_string
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".stack"
+DATABASE = "OctopusDB"
+EVERY_FEW_SECONDS = {
+    "SQL_FULL_SCHEDULE": "0 */10 * * * *",
+    "SQL_DIFFERENTIAL_SCHEDULE": "0 */2 * * * *",
+    "SQL_LOG_SCHEDULE": "*/15 * * * * *",
+    "RECOVERY_POINT_SCHEDULE": "30 */5 * * * *",
+    "HISTORY_PURGE_SCHEDULE": "0 0 * * * *",
+}
+"""Schedules for a stack that somebody plays with: minutes instead of hours."""
+
+_SETUP_SQL = ROOT / "infra" / "sqlserver-setup.sql"
+
+type Tell = Callable[[str], None]
+
+
+class StackRunningError(RuntimeError):
+    """Another stack uses the folder."""
+
+
+@dataclass
+class Stack:
+    """The running parts and what their users must know."""
+
+    folder: Path
+    tell: Tell
+    schedules: Mapping[str, str]
+    children: list[processes.Child] = field(default_factory=list)
+    azurite: Azurite = field(init=False)
+    sqlserver: processes.Child = field(init=False)
+    qdrant: processes.Child = field(init=False)
+    octopus: processes.Child | None = None
+    host: processes.Child = field(init=False)
+    sa_password: str = field(default_factory=lambda: f"Sa-{secrets.token_urlsafe(18)}")
+    function_key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    octopus_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    octopus_port: int = 0
+
+    @property
+    def sql(self) -> str:
+        """ODBC connection string to the Octopus database, with DRIVER."""
+        return connection_string(self.sqlserver.ready["port"], self.sa_password, database=DATABASE)
+
+    @property
+    def octopus_url(self) -> str:
+        """Address of the Octopus API; the same after it was started again."""
+        return f"http://127.0.0.1:{self.octopus_port}"
+
+    @property
+    def host_url(self) -> str:
+        """Address of the function app."""
+        return str(self.host.ready["url"])
+
+    def app_settings(self) -> dict[str, str]:
+        """The app settings of this stack: for the function app, and for the command line."""
+        master = connection_string(self.sqlserver.ready["port"], self.sa_password, database="master")
+        without_database = ";".join(p for p in master.split(";") if not p.startswith(("DATABASE=", "APP=")))
+        return {
+            "BACKUP_STORAGE_URL": self.azurite.url,
+            "BACKUP_STORAGE_CREDENTIAL": ACCOUNT_KEY,
+            "SQLSERVER_CONNECTION": without_database,
+            "SQLSERVER_DATABASES": DATABASE,
+            "SQLSERVER_BACKUP_MEDIUM": "url",
+            "QDRANT_URLS": str(self.qdrant.ready["url"]),
+            "QDRANT_FREE_BYTES": str(shutil.disk_usage(self.folder).free),
+            "OCTOPUS_API_URL": self.octopus_url,
+            "OCTOPUS_API_TOKEN": self.octopus_token,
+            "OCTOPUS_WAIT_SECONDS": "120",
+            "ALLOW_KEY_RESTORE": "true",
+            **self.schedules,
+            **self.azurite.env(),
+        }
+
+    def start_stores(self) -> None:
+        """Start Azurite, SQL Server and Qdrant, and make the empty Octopus database."""
+        self.tell("Azurite (Microsoft's emulator of Blob Storage), over TLS")
+        self.azurite = Azurite(self.folder / "azurite").start()
+        self.children.append(self.azurite.child)
+        self.tell("SQL Server: a stand-in that speaks TDS to Microsoft's ODBC driver")
+        self.sqlserver = self._start(
+            "sqlserver",
+            [sys.executable, "-m", "local.sqlserver", "--data-dir", str(self.folder / "sqlserver")],
+            {"STANDIN_SA_PASSWORD": self.sa_password, **self.azurite.env()},
+        )
+        self.tell("Qdrant: a stand-in that keeps its points in the real engine (qdrant-edge)")
+        self.qdrant = self._start(
+            "qdrant",
+            [sys.executable, "-m", "local.qdrant", "--data-dir", str(self.folder / "qdrant")],
+            self.azurite.env(),
+        )
+        prepare_database(self)
+
+    def start_octopus(self) -> None:
+        """Start the Octopus API, always on the same port."""
+        command = [sys.executable, "-m", "local.octopus", "--port", str(self.octopus_port)]
+        self.octopus = self._start(
+            "octopus",
+            command,
+            {
+                "OCTOPUS_SQL": self.sql,
+                "OCTOPUS_QDRANT": str(self.qdrant.ready["url"]),
+                "OCTOPUS_TOKEN": self.octopus_token,
+            },
+        )
+        self.octopus_port = int(self.octopus.ready["port"])
+
+    def stop_octopus(self) -> None:
+        """Stop the Octopus API."""
+        if self.octopus:
+            self.octopus.stop()
+            self.children.remove(self.octopus)
+            self.octopus = None
+
+    def start_host(self) -> None:
+        """Start the function app; from now on its timers fire."""
+        self.tell("the function app, indexed and invoked by Microsoft's worker library")
+        self.host = self._start(
+            "functions",
+            [sys.executable, "-m", "local.functions_host", "--app-dir", str(ROOT)],
+            {**self.app_settings(), "LOCAL_FUNCTION_KEY": self.function_key},
+        )
+
+    def write_env_file(self) -> Path:
+        """Write the app settings for the command line, readable by this user only."""
+        path = self.folder / "env"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(f"{name}='{value}'\n" for name, value in self.app_settings().items())
+        return path
+
+    def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> processes.Child:
+        child = processes.start(name, command, log=self.folder / f"{name}.log", env=env, cwd=ROOT)
+        self.children.append(child)
+        return child
+
+
+def prepare_database(stack: Stack) -> None:
+    """Make Octopus' database with its tables and the marker schema, and the credentials for BACKUP TO URL."""
+    port = stack.sqlserver.ready["port"]
+    master = pyodbc.connect(connection_string(port, stack.sa_password), autocommit=True, timeout=10)
+    with contextlib.closing(master):
+        master.execute(f"CREATE DATABASE [{DATABASE}]")
+        master.execute(f"ALTER DATABASE [{DATABASE}] SET ALLOW_SNAPSHOT_ISOLATION ON")
+        for container in ("data", "landing"):
+            sas = generate_container_sas(
+                ACCOUNT,
+                container,
+                account_key=ACCOUNT_KEY,
+                permission=ContainerSasPermissions(
+                    read=True, write=True, create=True, list=True, delete=True
+                ),
+                expiry=datetime.now(UTC) + timedelta(days=7),
+            )
+            master.execute(
+                f"CREATE CREDENTIAL [{stack.azurite.url}/{container}] "
+                f"WITH IDENTITY = N'SHARED ACCESS SIGNATURE', SECRET = N'{sas}'"
+            )
+    octopus = pyodbc.connect(stack.sql, autocommit=True, timeout=10)
+    with contextlib.closing(octopus):
+        schema.migrate(octopus)
+        for batch in marker_batches():
+            octopus.execute(batch)
+
+
+def marker_batches() -> list[str]:
+    """The batches of infra/sqlserver-setup.sql that make the marker schema, for the database in use."""
+    sections = re.split(r"(?m)^-- SECTION ", _SETUP_SQL.read_text("utf-8"))
+    section = next(text for text in sections if text.startswith("4 marker-schema"))
+    batches = re.split(r"(?mi)^GO\s*$", section.split("\n", 1)[1])
+    return [batch for batch in batches if batch.strip() and "USE [" not in batch]
+
+
+@contextlib.contextmanager
+def started(tell: Tell, schedules: Mapping[str, str], folder: Path = FOLDER) -> Iterator[Stack]:
+    """A fresh stack with its stores up; stopped, whatever happens, when the block is left.
+
+    Args:
+        tell: called with a sentence for each part that is started.
+        schedules: the schedules of the timers.
+        folder: where everything lives; what an earlier stack left there is removed.
+
+    Raises:
+        StackRunningError: another stack runs in the folder.
+        processes.ChildFailedError: a part did not start.
+    """
+    with _taken(folder):
+        stack = Stack(folder, tell, schedules)
+        with processes.stopping(stack.children):
+            stack.start_stores()
+            yield stack
+
+
+@contextlib.contextmanager
+def _taken(folder: Path) -> Iterator[None]:
+    """Make the folder ours and empty, as long as the block lasts."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("a+") as owner:
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner.seek(0)
+            pid = owner.read().strip() or "unknown"
+            raise StackRunningError(
+                f"A stack is running already (process {pid}, folder {folder}). "
+                f"Stop it with Ctrl-C where it runs, or with: kill {pid}"
+            ) from None
+        owner.truncate(0)
+        owner.write(str(os.getpid()))
+        owner.flush()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield
+
+
+def interrupt_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, so that the children are stopped in order."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def main() -> int:
+    """Start the stack and leave it up until Ctrl-C."""
+    interrupt_on_sigterm()
+    try:
+        with started(lambda part: print(f"  starting {part}"), EVERY_FEW_SECONDS) as stack:
+            stack.start_octopus()
+            stack.start_host()
+            env_file = stack.write_env_file()
+            print(what_next(stack, env_file))
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left running.")
+        return 130
+    except (StackRunningError, processes.ChildFailedError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def what_next(stack: Stack, env_file: Path) -> str:
+    """What somebody can do with a stack that is up."""
+    shown = env_file.relative_to(Path.cwd()) if env_file.is_relative_to(Path.cwd()) else env_file
+    return f"""
+The stack is up. Ctrl-C stops it. In another terminal:
+
+  .venv/bin/octopus-backup --env-file {shown} status
+  .venv/bin/octopus-backup --env-file {shown} recovery-point --name "before v7"
+  .venv/bin/octopus-backup --env-file {shown} list
+  .venv/bin/octopus-backup --env-file {shown} plan latest
+
+  curl -s {stack.host_url}/api/health
+  curl -s -H "x-functions-key: {stack.function_key}" {stack.host_url}/api/status
+
+Logs are in {stack.folder}."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

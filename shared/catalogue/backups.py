@@ -1,0 +1,157 @@
+"""Backups: their manifests, what a listing tells of them, and what was found when they were looked at."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from shared.blob import documents
+from shared.blob.documents import Entry
+from shared.blob.storage import Storage
+from shared.catalogue import paths
+from shared.catalogue.records import read, read_all
+from shared.errors import IntegrityError, NotFoundError
+from shared.model.backups import Kind, Manifest, Store, Verification
+from shared.model.hints import SetHint, SqlHint, hint_of
+
+_log = logging.getLogger(__name__)
+
+HINT = "hint"
+"""Metadata key of the hint: compact JSON in ASCII, far below the 8 KiB that metadata may have."""
+
+
+class Backups:
+    """All committed backups."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def commit(self, manifest: Manifest) -> None:
+        """Make a backup: from here on it exists. Repeating it for the same attempt changes nothing.
+
+        Raises:
+            AlreadyExistsError: another attempt committed this backup.
+            UnreachableError, NotPermittedError, StorageError: it could not be written.
+        """
+        hint = json.dumps(hint_of(manifest).as_json(), separators=(",", ":"))
+        documents.create(
+            self._storage,
+            paths.CATALOGUE,
+            paths.manifest(manifest.store, manifest.scope, manifest.kind, manifest.id),
+            manifest.as_json(),
+            metadata={HINT: hint},
+            attempt=manifest.attempt,
+        )
+
+    def get(self, backup_id: str) -> Manifest:
+        """The backup of that id; its scope is found by asking each for it.
+
+        Raises:
+            NotFoundError: there is no such backup.
+            IntegrityError: its manifest is damaged, or of a newer version.
+        """
+        for store, scope, kind in self._series():
+            try:
+                return self._at(paths.manifest(store, scope, kind, backup_id))
+            except NotFoundError:
+                continue
+        paths.manifest(Store.QDRANT, paths.QDRANT_SCOPE, Kind.SNAPSHOT_SET, backup_id)  # is it an id at all?
+        raise NotFoundError(
+            f"There is no backup {backup_id}.", "`octopus-backup list` shows those that exist."
+        )
+
+    def sql_hints(self, server: str, database: str) -> list[SqlHint]:
+        """What a listing tells of all backups of a database, oldest first."""
+        return self._sql_hints(paths.manifests(Store.SQLSERVER, paths.sql_scope(server, database)))
+
+    def all_sql_hints(self) -> list[SqlHint]:
+        """What a listing tells of all backups of all databases, oldest first."""
+        return self._sql_hints(paths.manifests(Store.SQLSERVER))
+
+    def set_hints(self) -> list[SetHint]:
+        """What a listing tells of all snapshot sets, oldest first."""
+        prefix = paths.manifests(Store.QDRANT, paths.QDRANT_SCOPE)
+        hints = [hint for hint in self._hints(prefix) if isinstance(hint, SetHint)]
+        return sorted(hints, key=lambda hint: (hint.started_at, hint.id))
+
+    def chosen(self, hint: SqlHint | SetHint) -> Manifest:
+        """The manifest behind a hint, which must say the same.
+
+        Raises:
+            NotFoundError: it was removed meanwhile.
+            IntegrityError: it is damaged, or the hint that it was chosen by is wrong.
+        """
+        if isinstance(hint, SqlHint):
+            scope = paths.sql_scope(hint.server, hint.database)
+            name = paths.manifest(Store.SQLSERVER, scope, hint.kind, hint.id)
+        else:
+            name = paths.manifest(Store.QDRANT, paths.QDRANT_SCOPE, Kind.SNAPSHOT_SET, hint.id)
+        manifest = self._at(name)
+        if hint_of(manifest) != hint:
+            raise IntegrityError(
+                f"The listing tells something else of backup {hint.id} than its manifest does.",
+                f"Somebody changed {paths.CATALOGUE}/{name} or its metadata; compare the two.",
+            )
+        return manifest
+
+    def add_verification(self, verification: Verification) -> None:
+        """Keep what a look at a backup found. A run keeps one result per backup, its first.
+
+        Raises:
+            UnreachableError, NotPermittedError, StorageError: it could not be written.
+        """
+        name = paths.verification(verification.backup_id, verification.run_id)
+        documents.create(
+            self._storage, paths.CATALOGUE, name, verification.as_json(), attempt=verification.run_id
+        )
+
+    def verifications(self, backup_id: str) -> list[Verification]:
+        """What was found whenever this backup was looked at, oldest first."""
+        found = documents.entries(self._storage, paths.CATALOGUE, paths.verifications(backup_id))
+        looks = read_all(self._storage, paths.CATALOGUE, (entry.name for entry in found), Verification)
+        return sorted(looks, key=lambda look: look.verified_at)
+
+    def _series(self) -> Iterator[tuple[Store, str, Kind]]:
+        """Every store, scope and kind of which there are manifests."""
+        for store in Store:
+            scopes = [""]
+            for _ in range(paths.scope_parts(store)):
+                scopes = [f"{scope}{part}/" for scope in scopes for part in self._below(store, scope)]
+            for scope in scopes:
+                kinds = self._below(store, scope)
+                yield from ((store, scope.rstrip("/"), kind) for kind in Kind if kind in kinds)
+
+    def _below(self, store: Store, scope: str) -> list[str]:
+        return documents.folders(self._storage, paths.CATALOGUE, paths.manifests(store) + scope)
+
+    def _at(self, name: str) -> Manifest:
+        return read(self._storage, paths.CATALOGUE, name, Manifest)[0]
+
+    def _sql_hints(self, prefix: str) -> list[SqlHint]:
+        hints = [hint for hint in self._hints(prefix) if isinstance(hint, SqlHint)]
+        return sorted(hints, key=lambda hint: (hint.started_at, hint.id))
+
+    def _hints(self, prefix: str) -> Iterator[SqlHint | SetHint]:
+        for entry in documents.entries(self._storage, paths.CATALOGUE, prefix):
+            hint = _hint(entry) or self._hint_read(entry)
+            if hint is not None:
+                yield hint
+
+    def _hint_read(self, entry: Entry) -> SqlHint | SetHint | None:
+        """The hint of a manifest whose metadata was lost; None, with a warning, if it is damaged as well."""
+        try:
+            return hint_of(self._at(entry.name))
+        except (NotFoundError, IntegrityError) as error:
+            _log.warning("Left out of planning: %s", error)
+            return None
+
+
+def _hint(entry: Entry) -> SqlHint | SetHint | None:
+    model = SqlHint if entry.name.startswith(paths.manifests(Store.SQLSERVER)) else SetHint
+    try:
+        return model.model_validate_json(entry.metadata.get(HINT, ""))
+    except ValidationError:
+        return None

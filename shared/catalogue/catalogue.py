@@ -1,0 +1,31 @@
+"""The catalogue as a whole."""
+
+from __future__ import annotations
+
+from shared.blob.storage import Storage
+from shared.catalogue.backups import Backups
+from shared.catalogue.claims import Claims
+from shared.catalogue.locks import Locks
+from shared.catalogue.plans import Plans
+from shared.catalogue.points import Points
+from shared.catalogue.reports import Reports
+from shared.catalogue.runs import Runs
+from shared.clock import Clock
+
+
+class Catalogue:
+    """All that is known about backups and runs; Blob Storage is the only database.
+
+    Args:
+        storage: the storage account, with its containers.
+        clock: the time.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self.backups = Backups(storage)
+        self.points = Points(storage)
+        self.plans = Plans(storage)
+        self.reports = Reports(storage)
+        self.runs = Runs(storage, clock)
+        self.claims = Claims(storage, clock)
+        self.locks = Locks(storage, clock)

@@ -1,0 +1,132 @@
+"""The consistency rule: every vector side that is restored ended before the SQL point it is paired with.
+
+Then no vector can refer to an agent that was created after the SQL point. For a recovery point the order is
+certain, because its mark was set after its snapshots had ended. So it is for any SQL target at or after the
+mark, whose times are both SQL Server's own. Only where a snapshot set has no mark are two clocks compared,
+and a margin is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from shared.model.hints import SetHint
+from shared.model.plans import PointTarget, TimeTarget
+from shared.model.points import RecoveryPoint
+from shared.planning.words import said
+
+CLOCK_MARGIN = timedelta(minutes=5)
+"""How far SQL Server's clock and ours may differ where no mark proves the order: the most that Kerberos in a
+Windows domain tolerates by default (Microsoft: "Maximum tolerance for computer clock synchronization")."""
+
+
+@dataclass(frozen=True)
+class NoPair:
+    """Why the two sides cannot be paired, as a stable code and a sentence."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VectorChoice:
+    """The vector side for a SQL target; ``point`` is None where the set belongs to no complete point."""
+
+    set_id: str
+    finished_at: datetime
+    point: RecoveryPoint | None
+
+
+def sql_time(point: RecoveryPoint) -> datetime:
+    """t2: when the last of the point's marks was set (UTC, SQL Server's clock)."""
+    return max((side.at for side in point.sql), default=point.vectors.finished_at)
+
+
+def breach(point: RecoveryPoint) -> str | None:
+    """Why a recovery point breaks the rule; None if it holds.
+
+    That its mark was set after its snapshots had ended is certain by how points are made; their times come
+    from two clocks, so only an order that no honest pair of clocks explains is a breach.
+    """
+    for side in point.sql:
+        if point.vectors.finished_at > side.at + CLOCK_MARGIN:
+            return (
+                f"Recovery point {point.id} breaks the consistency rule: its snapshots ended at "
+                f"{said(point.vectors.finished_at)}, after the SQL point of {side.database} at "
+                f"{said(side.at)}."
+            )
+    return None
+
+
+def pair(
+    points: Sequence[RecoveryPoint], target: Literal["latest"] | PointTarget | TimeTarget
+) -> RecoveryPoint | NoPair:
+    """The recovery point that pairs both sides for a target.
+
+    A point that is asked for, by id or by name (the newest of that name), may be incomplete. Otherwise it is
+    the newest complete one, for a time the newest whose SQL point is at or before it.
+    """
+    if isinstance(target, PointTarget):
+        return _asked_for(points, target.recovery_point)
+    complete = [point for point in points if point.complete and breach(point) is None]
+    if isinstance(target, TimeTarget):
+        complete = [point for point in complete if sql_time(point) <= target.time]
+    if complete:
+        return max(complete, key=lambda point: (sql_time(point), point.id))
+    when = f" at or before {said(target.time)}" if isinstance(target, TimeTarget) else ""
+    return NoPair("no_recovery_point", f"There is no complete recovery point{when}{_others(points)}.")
+
+
+def _asked_for(points: Sequence[RecoveryPoint], wanted: str) -> RecoveryPoint | NoPair:
+    found = [point for point in points if point.id == wanted]
+    found = found or [point for point in points if point.name == wanted]
+    if not found:
+        return NoPair("recovery_point_unknown", f"There is no recovery point with the id or name {wanted!r}.")
+    point = max(found, key=lambda point: (point.made_at, point.id))
+    wrong = breach(point)
+    return NoPair("recovery_point_inconsistent", wrong) if wrong else point
+
+
+def _others(points: Sequence[RecoveryPoint]) -> str:
+    if not points:
+        return "; none was ever made"
+    newest = max(points, key=lambda point: (point.made_at, point.id))
+    complete = [point for point in points if point.complete]
+    if complete:
+        first = min(complete, key=lambda point: (sql_time(point), point.id))
+        return f"; the first complete one, {first.id}, is of {said(sql_time(first))}"
+    return f"; the newest incomplete one is {newest.id} ({', '.join(newest.reasons) or 'no reason recorded'})"
+
+
+def vectors_before(
+    points: Iterable[RecoveryPoint], sets: Iterable[SetHint], sql_point: datetime
+) -> VectorChoice | NoPair:
+    """The newest vector side that surely ended before a SQL point (policy ``latest_sql``).
+
+    Args:
+        points: all recovery points; a complete one whose mark is at or before the SQL point proves the order.
+        sets: all snapshot sets; a complete one without such a point must have ended CLOCK_MARGIN earlier.
+        sql_point: up to where SQL Server is restored (UTC, SQL Server's clock); where only a bound is known,
+            the earliest that it can be.
+    """
+    choices = [
+        VectorChoice(point.vectors.snapshot_set_id, point.vectors.finished_at, point)
+        for point in points
+        if point.complete and breach(point) is None and sql_time(point) <= sql_point
+    ]
+    proven = {choice.set_id for choice in choices}
+    choices += [
+        VectorChoice(hint.id, hint.finished_at, None)
+        for hint in sets
+        if hint.complete and hint.id not in proven and hint.finished_at + CLOCK_MARGIN <= sql_point
+    ]
+    if choices:
+        return max(choices, key=lambda choice: (choice.finished_at, choice.set_id))
+    return NoPair(
+        "no_vectors_before_target",
+        f"No complete snapshot set surely ended before {said(sql_point)}: where no recovery point proves the "
+        f"order, it must have ended {CLOCK_MARGIN.seconds // 60} minutes earlier, because clocks differ.",
+    )

@@ -1,0 +1,179 @@
+"""The restore plan: what would be done in which order, what is consistent with what, what is lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ulid import ULID
+
+from shared.model.backups import Manifest, QdrantFacts
+from shared.model.plans import (
+    Execution,
+    Plan,
+    PlanRequest,
+    Policy,
+    ResolvedTarget,
+    Stop,
+    TargetState,
+)
+from shared.planning.names import Existing, Names, choose_names
+from shared.planning.resolving import Resolution
+from shared.planning.selecting import Selection, select
+from shared.planning.space import space_needed
+from shared.planning.steps import Work, files_of, steps_of
+from shared.planning.telling import Story, consistency, findings, losses, summary
+
+VALID_FOR = timedelta(hours=24)
+"""A plan that is older describes a world that has moved on: more backups, other targets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanInputs:
+    """Everything that a plan is made of; nothing else is looked at.
+
+    ``plan_id`` is a ULID, ``now`` is UTC. ``resolution`` is what :func:`shared.planning.resolving.resolve`
+    gave for one policy; ``manifests`` holds its SQL backups by id, ``snapshot_set`` is the manifest of its
+    set. ``databases`` (name → state_desc) and ``collections`` (name → whether it exists) are what is on the
+    targets. ``qdrant_versions`` is peer id → version of the Qdrant that is restored to, ``settings`` the
+    settings' fingerprint, ``free_bytes`` the free space on each Qdrant peer where somebody knows it.
+    """
+
+    plan_id: str
+    now: datetime
+    request: PlanRequest
+    resolution: Resolution
+    manifests: Mapping[str, Manifest]
+    snapshot_set: Manifest | None
+    databases: Mapping[str, str]
+    collections: Mapping[str, bool]
+    qdrant_versions: Mapping[str, str]
+    settings: str
+    octopus_api: bool
+    free_bytes: int | None
+
+
+def plan_restore(inputs: PlanInputs) -> Plan:
+    """Make the plan of one policy; the same inputs give the same plan and the same digest.
+
+    Raises:
+        InvalidRequestError: a name that was asked for cannot be (see :mod:`shared.planning.names`).
+    """
+    qdrant = _qdrant(inputs.snapshot_set)
+    selection = select(qdrant, _agents(inputs.resolution), inputs.request.names) if qdrant else _NOTHING
+    names = _names(inputs, selection)
+    work = _work(inputs, qdrant, selection, names)
+    steps = steps_of(work)
+    execution = Execution(
+        target=_target(inputs.resolution),
+        policy=inputs.resolution.policy,
+        in_place=inputs.request.in_place,
+        steps=steps,
+        target_state=_state(inputs, names),
+        settings=inputs.settings,
+    )
+    space = space_needed(work, inputs.qdrant_versions)
+    story = Story(inputs.request, inputs.resolution, qdrant, selection, work, inputs.now)
+    chains = work.chains.values()
+    return Plan(
+        id=inputs.plan_id,
+        made_at=inputs.now,
+        expires_at=inputs.now + VALID_FOR,
+        request=inputs.request.model_dump(mode="json"),
+        summary=summary(story),
+        consistency=consistency(story),
+        chosen=tuple(choice for chain in chains for choice in chain.choices),
+        rejected=tuple(choice for chain in chains for choice in chain.rejected),
+        losses=losses(story),
+        findings=findings(story, space, inputs.free_bytes),
+        space=space,
+        size=sum(size for _, size, _ in files_of(steps)),
+        execution=execution,
+        digest=execution.digest(),
+    )
+
+
+_NOTHING = Selection({}, {}, frozenset())
+
+
+def _qdrant(manifest: Manifest | None) -> QdrantFacts | None:
+    return manifest.facts if manifest and isinstance(manifest.facts, QdrantFacts) else None
+
+
+def _agents(resolution: Resolution) -> frozenset[str] | None:
+    """The agents at the mark; None where no mark, or no agent table, told any."""
+    sides = resolution.point.sql if resolution.point else ()
+    return frozenset(agent for side in sides for agent in side.agents) or None
+
+
+def _names(inputs: PlanInputs, selection: Selection) -> Names:
+    existing = Existing(
+        [name for name, state in inputs.databases.items() if state != "absent"],
+        [name for name, exists in inputs.collections.items() if exists],
+    )
+    return choose_names(
+        inputs.resolution.chains,
+        selection.parts,
+        inputs.request.names,
+        existing,
+        in_place=inputs.request.in_place,
+        stamp=inputs.resolution.sql_point,
+    )
+
+
+def _work(inputs: PlanInputs, qdrant: QdrantFacts | None, selection: Selection, names: Names) -> Work:
+    resolution = inputs.resolution
+    there = {name.casefold(): state for name, state in inputs.databases.items() if state != "absent"}
+    sides = resolution.point.sql if resolution.point else ()
+    with_agents = [side.database for side in sides if side.agents and side.database in resolution.chains]
+    overwritten = {
+        source: there[target.casefold()]
+        for source, target in names.databases.items()
+        if target.casefold() in there
+    }
+    return Work(
+        chains=resolution.chains,
+        manifests=inputs.manifests,
+        qdrant=qdrant,
+        parts=selection.parts,
+        names=names,
+        overwritten_databases=frozenset(overwritten),
+        overwritten_collections=frozenset(
+            source for source, target in names.collections.items() if inputs.collections.get(target)
+        ),
+        tails={
+            source: _tail_id(inputs.plan_id, source)
+            for source, state in overwritten.items()
+            if state == "ONLINE"
+        },
+        octopus_database=next(iter([*with_agents, *resolution.chains]), None),
+        octopus_api=inputs.octopus_api,
+    )
+
+
+def _tail_id(plan_id: str, database: str) -> str:
+    """A ULID with the time of the plan's own; the rest is made from the plan's id and the database's name."""
+    made = hashlib.sha256(f"{plan_id}/{database}".encode("utf-8", "surrogatepass")).digest()
+    return str(ULID(ULID.from_str(plan_id).bytes[:6] + made[:10]))
+
+
+def _target(resolution: Resolution) -> ResolvedTarget:
+    stops = [chain.stop for chain in resolution.chains.values()]
+    point = resolution.point
+    lsns = [side.mark_lsn for side in point.sql] if point and resolution.policy is Policy.PAIRED else []
+    return ResolvedTarget(
+        recovery_point_id=point.id if point else None,
+        snapshot_set_id=resolution.set_id,
+        sql_stop=stops[0] if stops else Stop(),
+        sql_lsn=lsns[0] if lsns else None,
+    )
+
+
+def _state(inputs: PlanInputs, names: Names) -> TargetState:
+    states = {name.casefold(): state for name, state in inputs.databases.items()}
+    return TargetState(
+        databases={name: states.get(name.casefold(), "absent") for name in names.databases.values()},
+        collections={name: inputs.collections.get(name, False) for name in names.collections.values()},
+    )

@@ -1,0 +1,110 @@
+"""Gathers what the pure planner needs, keeps what it answers, and looks whether a plan still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shared.blob import copy
+from shared.composition import System
+from shared.errors import IntegrityError
+from shared.model.hints import SqlHint
+from shared.model.plans import Plan, PlanRequest, TargetState
+from shared.model.points import RecoveryPoint
+from shared.planning.changes import changes
+from shared.planning.resolving import Known, Resolution, resolve
+from shared.planning.restore import PlanInputs, plan_restore
+from shared.planning.steps import files_of
+
+
+def make_plans(system: System, request: PlanRequest) -> list[Plan]:
+    """Plan a restore and keep the plan; one plan, or one per policy where the request names none.
+
+    Args:
+        system: the system; its servers are asked what is there, nothing is touched.
+        request: what a person asks for.
+
+    Raises:
+        InvalidRequestError, NotFoundError, NothingToRestoreError: it cannot be planned; says why.
+        UnreachableError: a server, or the storage, does not answer.
+        IntegrityError: what a plan would use is not what the catalogue says.
+    """
+    now = system.clock.now()
+    points = system.catalogue.points.all()
+    known = Known(points, system.catalogue.backups.set_hints(), _backups(system, points))
+    resolutions = resolve(request, known, now).resolutions
+    plans = [_plan(system, request, resolution) for resolution in resolutions]
+    for plan in plans:
+        system.catalogue.plans.save(plan)
+    return plans
+
+
+def _backups(system: System, points: Iterable[RecoveryPoint]) -> dict[str, list[SqlHint]]:
+    """The backups of each database, of every server that it was ever backed up on.
+
+    After a total loss the server that answers now can have another name than the one that was lost. Backups
+    of different databases that bore the same name are told apart by their family, in the chain.
+    """
+    databases = set(system.settings.sqlserver.databases) if system.has_sqlserver else set()
+    databases |= {side.database for point in points for side in point.sql}
+    found: dict[str, list[SqlHint]] = {}
+    for hint in system.catalogue.backups.all_sql_hints():
+        if hint.database in databases:
+            found.setdefault(hint.database, []).append(hint)
+    return found
+
+
+def _plan(system: System, request: PlanRequest, resolution: Resolution) -> Plan:
+    manifests = {hint.id: system.catalogue.backups.chosen(hint) for hint in resolution.hints}
+    snapshot_set = system.catalogue.backups.get(resolution.set_id) if resolution.set_id else None
+    qdrant = system.qdrant.inspect() if snapshot_set else None
+    return plan_restore(
+        PlanInputs(
+            plan_id=system.new_id(),
+            now=system.clock.now(),
+            request=request,
+            resolution=resolution,
+            manifests=manifests,
+            snapshot_set=snapshot_set,
+            databases=system.sqlserver.databases() if resolution.chains else {},
+            collections=dict.fromkeys(qdrant.names, True) if qdrant else {},
+            qdrant_versions=qdrant.versions if qdrant else {},
+            settings=system.settings.fingerprint(),
+            octopus_api=system.octopus is not None,
+            free_bytes=system.settings.qdrant.free_bytes,
+        )
+    )
+
+
+def changes_since(system: System, plan: Plan) -> list[str]:
+    """What is no longer as it was when the plan was made, in sentences; empty if it may start."""
+    return changes(
+        plan,
+        _state_now(system, plan),
+        system.settings.fingerprint(),
+        _blobs_now(system, plan),
+        system.clock.now(),
+    )
+
+
+def _state_now(system: System, plan: Plan) -> TargetState:
+    then = plan.execution.target_state
+    databases = system.sqlserver.databases() if then.databases else {}
+    states = {name.casefold(): state for name, state in databases.items()}
+    names = set(system.qdrant.inspect().names) if then.collections else set()
+    return TargetState(
+        databases={name: states.get(name.casefold(), "absent") for name in then.databases},
+        collections={name: name in names for name in then.collections},
+    )
+
+
+def _blobs_now(system: System, plan: Plan) -> dict[str, tuple[int, str] | None]:
+    found: dict[str, tuple[int, str] | None] = {}
+    for path, _, _ in files_of(plan.execution.steps):
+        container, _, name = path.partition("/")
+        try:
+            blob = copy.reference(system.storage, container, name)
+        except IntegrityError:
+            found[path] = None
+        else:
+            found[path] = (blob.size, blob.etag)
+    return found

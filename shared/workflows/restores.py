@@ -1,0 +1,217 @@
+"""A restore: started by a plan's digest, done step by step, ended with a report.
+
+The steps are those of the plan, in its order; each can be repeated. What each proved is kept in the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from itertools import groupby
+from typing import Any
+
+from shared.checklist import judge_health
+from shared.composition import System
+from shared.errors import InvalidSettingsError, LockedError, PlanChangedError, ProofFailedError, RefusedError
+from shared.model.plans import Plan, StartRequest
+from shared.model.runs import Run, RunKind, State, StepState
+from shared.reporting import report, report_text
+from shared.workflows import restore_steps
+from shared.workflows.context import ActivityFailedError, Context, Task, windowed
+from shared.workflows.plans import changes_since
+from shared.workflows.retrying import persistently
+from shared.workflows.runs import Start, Ticket, end_run, mark_waiting, open_run, working
+
+COLLECTIONS_AT_ONCE = 4
+"""Collections that are recovered at the same time; never two recoveries of one collection."""
+
+HEALTH_POLL_SECONDS = 1.0
+
+
+def start_restore(system: System, request: StartRequest) -> Start:
+    """Check that the plan still holds, and write its run down. Nothing is touched yet.
+
+    Raises:
+        NotFoundError: there is no such plan.
+        PlanChangedError: the digest is not the plan's, or a chosen file, the target's state or a used setting
+            changed since the plan was made.
+        LockedError: another restore works on the same target.
+    """
+    plan = system.catalogue.plans.get(request.plan_id)
+    _demand_unchanged(system, plan, request.digest)
+    _demand_confirmed(plan)
+    run = _new_run(system, plan)
+    _demand_alone(system, plan, run)
+    ticket = Ticket(RunKind.RESTORE, run.id, run.attempt)
+    open_run(system, run)
+    return Start("restore", ticket.as_payload(), f"restore-{run.id}", run.id)
+
+
+def _demand_unchanged(system: System, plan: Plan, digest: str) -> None:
+    if digest != plan.digest or plan.execution.digest() != plan.digest:
+        raise PlanChangedError(
+            f"The digest is not that of plan {plan.id}.",
+            "Read the plan again and start it with the digest that it shows.",
+            code="digest_mismatch",
+        )
+    changed = changes_since(system, plan)
+    if changed:
+        raise PlanChangedError(
+            f"Plan {plan.id} no longer holds: {' '.join(changed)}",
+            "Make a new plan, read it, and start it with its digest.",
+        )
+
+
+def _demand_confirmed(plan: Plan) -> None:
+    unsure = [finding for finding in plan.findings if finding.code == "space_unknown"]
+    if unsure:
+        raise RefusedError(
+            unsure[0].message,
+            "Set QDRANT_FREE_BYTES, or plan again with confirm_space if somebody vouches for it.",
+            code="space_unknown",
+        )
+
+
+def _demand_alone(system: System, plan: Plan, run: Run) -> None:
+    """One restore at a time per target."""
+    now = system.clock.now()
+    wanted = set(target_names(plan))
+    for other in system.catalogue.runs.recent(RunKind.RESTORE, 20):
+        alive = not other.ended and not other.dead(now)
+        if alive and other.id != run.id and wanted & set(other.request.get("targets", [])):
+            raise LockedError(
+                f"Restore {other.id} works on the same target.",
+                f"Follow it at /api/restores/{other.id}, and plan again when it has ended.",
+                code="restore_running",
+            )
+
+
+def target_names(plan: Plan) -> list[str]:
+    """Every database and collection that a plan restores to, told apart by a prefix."""
+    state = plan.execution.target_state
+    return [f"database:{name}" for name in state.databases] + [f"collection:{c}" for c in state.collections]
+
+
+def _new_run(system: System, plan: Plan) -> Run:
+    now = system.clock.now()
+    return Run(
+        id=system.new_id(),
+        kind=RunKind.RESTORE,
+        title=plan.summary,
+        state=State.RUNNING,
+        started_at=now,
+        heartbeat_at=now,
+        request={"plan_id": plan.id, "digest": plan.digest, "targets": target_names(plan)},
+        steps=tuple(
+            StepState(id=step.id, title=step.title, checklist=step.checklist) for step in plan.execution.steps
+        ),
+    )
+
+
+def restore(ctx: Context, payload: dict[str, Any]) -> Generator[Task, Any, Any]:
+    """The workflow of a restore. The first step that fails ends it; what was done is kept."""
+    groups = (yield ctx.activity("begin_restore", payload))["groups"]
+    ticket = Ticket.of(payload).as_payload()
+    try:
+        for kind, first, beyond in groups:
+            yield from _group(ctx, ticket, kind, range(first, beyond))
+    except ActivityFailedError:
+        pass  # written down with its step; the run ends as failed
+    return (yield ctx.activity("end_restore", ticket))
+
+
+def _group(ctx: Context, ticket: dict[str, Any], kind: str, indexes: range) -> Generator[Task, Any]:
+    payloads = [{**ticket, "index": index} for index in indexes]
+    if kind == "collection":
+        # One collection that fails does not stop the others: they are as needed without it.
+        results = yield from windowed(ctx, "restore_step", payloads, COLLECTIONS_AT_ONCE)
+        for payload, result in zip(payloads, results, strict=True):
+            if isinstance(result, ActivityFailedError):
+                if not result.retryable:
+                    raise result
+                yield from persistently(ctx, "restore_step", payload)
+        return
+    for payload in payloads:
+        if kind == "health":
+            while (yield from persistently(ctx, "await_health", payload))["again"]:
+                yield ctx.timer(HEALTH_POLL_SECONDS)
+        else:
+            yield from persistently(ctx, "restore_step", payload)
+
+
+def begin_restore(system: System, payload: dict[str, Any]) -> dict[str, Any]:
+    """Activity: open the run, and tell the steps in groups of one kind: ``[kind, first, beyond]``."""
+    ticket = Ticket.of(payload)
+    run = system.catalogue.runs.get(ticket.kind, ticket.run_id)
+    run = open_run(system, run.model_copy(update={"attempt": ticket.attempt}))
+    if run.ended:
+        return {"groups": []}
+    plan = system.catalogue.plans.get(run.request["plan_id"])
+    return {"groups": list(_groups(plan))}
+
+
+def _groups(plan: Plan) -> Iterator[list[Any]]:
+    first = 0
+    for kind, steps in groupby(plan.execution.steps, key=lambda step: step.kind):
+        beyond = first + len(list(steps))
+        yield [kind, first, beyond]
+        first = beyond
+
+
+def restore_step(system: System, payload: dict[str, Any]) -> dict[str, Any]:
+    """Activity: one step of the plan. Done steps are not repeated."""
+    ticket = Ticket.of(payload)
+    run = system.catalogue.runs.get(ticket.kind, ticket.run_id)
+    plan = system.catalogue.plans.get(run.request["plan_id"])
+    step = plan.execution.steps[payload["index"]]
+    if run.step(step.id).state is State.SUCCEEDED:
+        return {}
+    with working(system, ticket, step.id) as work:
+        restore_steps.perform(restore_steps.Job(system, ticket, plan, work), step)
+    return {}
+
+
+def await_health(system: System, payload: dict[str, Any]) -> dict[str, Any]:
+    """Activity: one look at the Octopus API; ``again`` says whether to look once more."""
+    ticket = Ticket.of(payload)
+    run = system.catalogue.runs.get(ticket.kind, ticket.run_id)
+    step = system.catalogue.plans.get(run.request["plan_id"]).execution.steps[payload["index"]]
+    state = run.step(step.id)
+    if state.state is State.SUCCEEDED:
+        return {"again": False}
+    if system.octopus is None:
+        raise InvalidSettingsError("OCTOPUS_API_URL is no longer set.", "Set it, and resume the restore.")
+    deadline = system.settings.octopus.wait_seconds
+    found = system.octopus.health()
+    waited = (system.clock.now() - (state.started_at or system.clock.now())).total_seconds()
+    if not found.healthy and waited < deadline:
+        note = (
+            f"start the Octopus API now; waiting since {waited:.0f} s of {deadline} s ({found.detail[:80]})"
+        )
+        mark_waiting(system, ticket, step.id, note)
+        return {"again": True}
+    with working(system, ticket, step.id) as work:
+        judgement = judge_health(found.status, waited, float(deadline))
+        work.evidence |= judgement.as_json()
+        if not judgement.passed:
+            raise ProofFailedError(
+                " ".join(judgement.mismatches),
+                "The data is restored. Start the API, look at its log, and check it by hand.",
+                meaning="Checklist items 4 and 5 are open.",
+            )
+        work.note = f"{found.milliseconds} ms"
+    return {"again": False}
+
+
+def end_restore(system: System, payload: dict[str, Any]) -> dict[str, Any]:
+    """Activity: write down how the restore ended, with its report."""
+    ticket = Ticket.of(payload)
+
+    def reported(run: Run) -> dict[str, Any]:
+        plan = system.catalogue.plans.get(run.request["plan_id"])
+        point_id = plan.execution.target.recovery_point_id
+        made = report(run, plan, system.catalogue.points.get(point_id) if point_id else None)
+        return {"report": made, "report_text": report_text(made)}
+
+    run = end_run(system, ticket, result=reported)
+    system.catalogue.reports.save(run.id, run.attempt, run.result["report"])
+    return {"state": run.state.value}

@@ -1,0 +1,46 @@
+"""One Azurite for the session (one per worker), one emptied account for each test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+
+from local.azurite import Azurite
+from shared.blob.storage import CONTAINERS, Storage
+from tests.stores.blob.support import Proxy, storage_at
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    server = Azurite(tmp_path_factory.mktemp("azurite")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def storage(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    """The account with its four containers, all empty."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(azurite.certificate))
+    with storage_at(azurite.url, azurite.account_key) as opened:
+        for name in CONTAINERS:  # whole containers at once: also what was never committed
+            with contextlib.suppress(ResourceNotFoundError):
+                opened.container(name).delete_container()
+        opened.ensure_containers()
+        yield opened
+
+
+@pytest.fixture
+def proxy(azurite: Azurite) -> Iterator[Proxy]:
+    made = Proxy(azurite)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def troubled(storage: Storage, proxy: Proxy, azurite: Azurite) -> Iterator[Storage]:
+    """The same account as ``storage``, through the proxy."""
+    with storage_at(proxy.url, azurite.account_key) as opened:
+        yield opened

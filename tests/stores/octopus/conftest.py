@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from shared.clock import SystemClock
+from shared.octopus.api import OctopusApi
+from shared.settings import OctopusSettings
+from tests.stores.octopus.scripted_server import TOKEN, OctopusAt, ScriptedServer
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    server = ScriptedServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def octopus_at() -> OctopusAt:
+    def make(url: str | None, token: str | None = TOKEN, health_path: str = "/health") -> OctopusApi:
+        settings = OctopusSettings.model_construct(
+            api_url=url,
+            api_token=SecretStr(token) if token else None,
+            health_path=health_path,
+            wait_seconds=1,
+        )
+        return OctopusApi(settings, SystemClock(), lambda: "01J0000000000000000000000")
+
+    return make
+
+
+@pytest.fixture
+def octopus(server: ScriptedServer, octopus_at: OctopusAt) -> OctopusApi:
+    return octopus_at(server.url)
