@@ -22,12 +22,13 @@ from pathlib import Path
 from types import FrameType
 
 import pyodbc
-from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
 from local import processes
 from local.azurite import ACCOUNT, ACCOUNT_KEY, Azurite
 from local.octopus import schema
 from local.sqlserver.client import connection_string
+from shared.blob.storage import CONTAINERS
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".stack"
@@ -120,6 +121,7 @@ class Stack:
             [sys.executable, "-m", "local.qdrant", "--data-dir", str(self.folder / "qdrant")],
             self.azurite.env(),
         )
+        prepare_storage(self)
         prepare_database(self)
 
     def start_octopus(self) -> None:
@@ -164,6 +166,16 @@ class Stack:
         child = processes.start(name, command, log=self.folder / f"{name}.log", env=env, cwd=ROOT)
         self.children.append(child)
         return child
+
+
+def prepare_storage(stack: Stack) -> None:
+    """Make the containers, as infra/ does on Azure."""
+    account = BlobServiceClient(
+        stack.azurite.url, credential=ACCOUNT_KEY, connection_verify=str(stack.azurite.certificate)
+    )
+    with account:
+        for container in CONTAINERS:
+            account.create_container(container)
 
 
 def prepare_database(stack: Stack) -> None:

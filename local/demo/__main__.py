@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the stack up until Ctrl-C")
     keep = parser.parse_args().keep
     interrupt_on_sigterm()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         return _tell(console, keep)
     except KeyboardInterrupt:

@@ -93,7 +93,11 @@ def remembering(story: Story) -> Iterator[None]:
         story.say(f"{len(loaded.agents)} agents, {loaded.chunks} points, {loaded.episodes} episodes.")
         story.stack.start_octopus()
         story.work = OngoingWork(story.memory, random.Random(SEED)).start()  # noqa: S311
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(pyodbc.Error, httpx.HTTPError):  # the story has ended, well or badly
+                story.work.stop()
 
 
 def back_up_on_schedule(story: Story) -> None:
@@ -211,7 +215,7 @@ def plan_and_restore(story: Story) -> None:
                 why = f": {step['error']['message']}" if step["error"] else ""
                 note = f"  ({step['note']})" if step["note"] else ""
                 story.say(f"{step['state']:<10} {step['title']}{note}{why}")
-            if step["id"] == "health" and step["state"] == "running" and story.stack.octopus is None:
+            if step["id"].endswith("-health") and step["state"] == "running" and story.stack.octopus is None:
                 story.say(
                     "The restore waits for Octopus. Both stores are read for the proof before anything can"
                 )

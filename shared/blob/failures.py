@@ -41,7 +41,7 @@ _DENIED_HINTS = {
     "and use an identity.",
 }
 _HINTS = {
-    "ContainerNotFound": "Create the containers: `octopus-backup doctor` says which are missing.",
+    "ContainerNotFound": "Create the containers data, catalogue, state and landing in the storage account.",
     "BlobArchived": "It is in the archive tier: set its tier to Hot and wait until it is rehydrated (hours).",
     "BlobImmutableDueToPolicy": "The container's immutability policy protects it; that is meant.",
 }

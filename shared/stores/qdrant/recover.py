@@ -27,6 +27,8 @@ READ_URL_SECONDS = 24 * 3600.0
 """How long the server may fetch from Blob Storage."""
 LOST_REPLY_SECONDS = 4 * 3600.0
 """How long a recovery is watched whose answer was lost."""
+BEGIN_SECONDS = 1.0
+"""A request that was only just sent may not yet show as running."""
 
 _CANNOT_FETCH = ("url_recovery_disabled", "storage_unreachable_from_server", "not_unpacked")
 
@@ -80,6 +82,7 @@ def _finished(peer: Peer, clock: Clock, target: str, work: Callable[[], None], f
     try:
         work()
     except OutcomeUnknownError:
+        clock.sleep(BEGIN_SECONDS)
         there = until(clock, LOST_REPLY_SECONDS, lambda: _quiet(peer, target, fresh))
         if not (there and fresh):
             work()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -52,6 +53,7 @@ class Session:
         self._connection = connection
         self._driver = driver
         self._cursor: Any = None
+        self._ending = threading.Lock()  # a cursor freed while it is being cancelled would crash the process
 
     def rows(self, sql: str, *parameters: object) -> list[Any]:
         """Run a query and return its rows.
@@ -93,10 +95,10 @@ class Session:
 
     def cancel(self) -> None:
         """Ask the server to stop the statement that another thread runs on this session."""
-        cursor = self._cursor
-        if cursor is not None:
-            with contextlib.suppress(self._driver.Error):  # it has just ended
-                cursor.cancel()
+        with self._ending:
+            if self._cursor is not None:
+                with contextlib.suppress(self._driver.Error):  # it has just ended
+                    self._cursor.cancel()
 
     def close(self) -> None:
         """Log out; the server rolls back what is open."""
@@ -131,9 +133,10 @@ class Session:
             answer.messages += messages.from_cursor(cursor.messages)
 
     def _close_cursor(self) -> None:
-        cursor, self._cursor = self._cursor, None
-        with contextlib.suppress(self._driver.Error):  # the connection is gone, and with it the cursor
-            cursor.close()
+        with self._ending:
+            cursor, self._cursor = self._cursor, None
+            with contextlib.suppress(self._driver.Error):  # the connection is gone, and with it the cursor
+                cursor.close()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -149,9 +148,7 @@ def test_a_message_without_telling_words_is_refused_before_the_stream_begins(oct
 
 def test_with_the_stores_gone_health_says_what_is_wrong_and_no_secret(tmp_path: Path) -> None:
     env = {"OCTOPUS_SQL": "DRIVER={none};PWD=canary-5f", "OCTOPUS_QDRANT": "http://127.0.0.1:1"}
-    began = time.monotonic()
     child = start("octopus", [sys.executable, "-m", "local.octopus"], log=tmp_path / "log", env=env)
-    started = time.monotonic() - began
     try:
         reply = httpx.get(f"{child.ready['url']}/health", trust_env=False)
         refused = httpx.get(f"{child.ready['url']}/api/octopus/agents", trust_env=False)
@@ -161,7 +158,6 @@ def test_with_the_stores_gone_health_says_what_is_wrong_and_no_secret(tmp_path: 
     assert [one.partition(":")[0] for one in reply.json()["problems"]] == ["SQL Server", "Qdrant"]
     assert error_of(refused) == (503, "sqlserver_failed")
     assert "canary" not in reply.text + refused.text
-    assert started < 5
     assert child.process.returncode == -signal.SIGTERM, "it ended in order and then by the signal"
 
 

@@ -126,7 +126,7 @@ class TestConversation:
         server.answer = Answer([b"".join(TURN), event("late")], pause=0.3)
         turn = octopus.converse(AGENT, "?")
         assert turn.events[-1] == "turn_end"
-        assert turn.seconds < 0.6
+        assert len(turn.events) == len(TURN)
 
     def test_data_that_is_no_json_object_counts_as_empty(
         self, server: ScriptedServer, octopus: OctopusApi
