@@ -43,7 +43,10 @@ def tick(system: System, timer: str) -> list[Start]:
         if (claim := claim_of(system, name, latest_slot(expression, now)))
     }
     statuses = {name: slot_status(system, claim, now) for name, claim in claims.items()}
-    return [_slot_start(system, slot, claims.get(slot.timer)) for slot in due(watched, statuses, now).slots]
+    slots = due(watched, statuses, now).slots
+    if any(slot.timer == "sql_full" for slot in slots):  # a differential beside it could only build on an older
+        slots = tuple(slot for slot in slots if slot.timer != "sql_differential")
+    return [_slot_start(system, slot, claims.get(slot.timer)) for slot in slots]
 
 
 def schedules(system: System) -> dict[str, str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import apsw
@@ -150,6 +151,7 @@ def _column_from(raw: dict[str, Any]) -> ColumnInfo:
     return ColumnInfo(**{**raw, "type": SqlType(**raw["type"]), "identity": identity})
 
 
+@lru_cache(maxsize=1024)
 def from_json(text: str) -> TableInfo:
     """A definition from its stored form."""
     raw: dict[str, Any] = json.loads(text)

@@ -11,6 +11,7 @@ from local.sqlserver.datatypes import (
     nvarchar,
 )
 from local.sqlserver.engine.catalog import Catalog, ColumnInfo, TableInfo
+from local.sqlserver.datatypes import SqlType
 from local.sqlserver.engine.columns import columns_of
 from local.sqlserver.engine.database import Database
 from local.sqlserver.engine.procedures import TYPE_IDS

@@ -11,6 +11,7 @@ from local.sqlserver.datatypes import (
     nvarchar,
 )
 from local.sqlserver.engine import schema_views
+from local.sqlserver.datatypes import SqlType
 from local.sqlserver.engine.columns import columns_of
 from local.sqlserver.engine.database import MODEL_NUMBERS, RESTORING, STATE_NUMBERS, Database
 from local.sqlserver.engine.values import to_datetime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from local.sqlserver.datatypes import INT
 from local.sqlserver.engine.errors import SqlError
@@ -42,6 +43,7 @@ _OBJECTS_REFUSED = [
 ]
 
 
+@lru_cache(maxsize=256)  # drivers send the same text again and again
 def parse(text: str) -> tuple[Node, ...]:
     """The statements of a batch.
 

@@ -25,10 +25,13 @@ def storage(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stora
     """The account with its four containers, all empty."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(azurite.certificate))
     with storage_at(azurite.url, azurite.account_key) as opened:
-        for name in CONTAINERS:  # whole containers at once: also what was never committed
+        for name in CONTAINERS:
+            container = opened.container(name)
             with contextlib.suppress(ResourceNotFoundError):
-                opened.container(name).delete_container()
-        opened.ensure_containers()
+                if not any(True for _ in container.list_blobs(include=["uncommittedblobs"])):
+                    continue
+                container.delete_container()  # faster than blob by blob
+            container.create_container()
         yield opened
 
 

@@ -177,8 +177,8 @@ def test_a_lost_answer_to_a_recovery_into_a_new_name_is_waited_for_and_proven(
 ) -> None:
     part = store.back_up(request_for(failing, failing.create(named(), 25)))
     facts = set_of(store, part)
-    monkeypatch.setattr(recover, "WORK_SECONDS", 0.2)
-    failing.order(recover_delay=2.0)
+    monkeypatch.setattr(recover, "WORK_SECONDS", 2.0)
+    failing.order(recover_delay=3.5)
     evidence = store.restore(step_for(part, target=(target := named())), facts)
     assert failing.count(target) == 25
     assert [one["answer_lost"] for one in evidence["recovered"]] == [True]
