@@ -17,7 +17,7 @@ demo: set-up  ## Back up, destroy and restore Octopus' memory on the local stack
 	@$(PYTHON) -m local.demo $(if $(KEEP),--keep)
 
 stack: set-up  ## Start the local stack and leave it up until Ctrl-C; the CLI reads the file it writes
-	@$(PYTHON) -m local.stack
+	@$(PYTHON) -m local.serve
 
 test: set-up  ## Pass the tests
 	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadscope --cov --cov-report=term:skip-covered

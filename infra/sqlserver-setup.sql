@@ -46,8 +46,9 @@ GO
 GRANT VIEW ANY DEFINITION TO [octopus_backup];
 GRANT VIEW ANY DEFINITION TO [octopus_restore];
 GO
--- RESTORE of a database that does not exist. Over one that exists, its owner (or dbcreator) is needed: for an
--- in-place restore add the login to dbcreator for as long as it takes.
+-- RESTORE of a database that does not exist; whoever restores it owns it, so later steps need nothing more.
+-- An in-place restore takes the tail of the log and overwrites: for as long as it takes, add the login to
+-- db_owner of that database and to the server role dbcreator.
 GRANT CREATE ANY DATABASE TO [octopus_restore];
 GO
 

@@ -5,6 +5,9 @@ know (ports, addresses). Everything else that it prints goes to its log file. Fo
 nothing: they are asked until they answer. A child dies with its parent, even when the parent is killed,
 because ``setpriv --pdeathsig`` (util-linux) asks the kernel for it. The kernel counts the *thread* that
 started the child as its parent: start children from a thread that lives as long as they do.
+
+``launch`` and ``Launched.announced`` are the two halves of ``start``, so that several children can get ready
+at the same time.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from local.interrupts import undisturbed
 
 STOP_SECONDS = 5.0
 
@@ -45,20 +50,61 @@ class Child:
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask the process to end (SIGTERM), and kill it when it has not within ``seconds``."""
-        if self.alive:
-            self.process.terminate()
-            try:
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(seconds)
-        if self.process.stdout:
-            self.process.stdout.close()
+        _end([self.process], seconds)
 
     def kill(self) -> None:
         """End the process at once, as a crash would (SIGKILL)."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A child process that was started and has yet to announce itself."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def announced(self, seconds: float = 30.0) -> Child:
+        """Wait for its announcement.
+
+        Args:
+            seconds: how long that may take from now.
+
+        Returns:
+            The running child; ``ready`` is the JSON object of its first line.
+
+        Raises:
+            ChildFailedError: it ended or stayed silent; the text ends with the last lines of its log.
+        """
+        try:
+            return Child(
+                self.name, self.process, _announcement(self.name, self.process, self.log, seconds), self.log
+            )
+        except BaseException:
+            _abandon(self.process)
+            raise
+
+
+def launch(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Launched:
+    """Start ``command`` without waiting for its announcement.
+
+    Args:
+        name: what the child is called in messages and logs.
+        command: program and arguments.
+        log: file that receives the child's standard error and the rest of its standard output.
+        env: variables added to this process's environment.
+        cwd: working directory; this process's own if None.
+    """
+    return Launched(name, _spawn(command, log=log, stdout=subprocess.PIPE, env=env, cwd=cwd), log)
 
 
 def start(
@@ -70,28 +116,8 @@ def start(
     cwd: Path | None = None,
     seconds: float = 30.0,
 ) -> Child:
-    """Start ``command`` and wait for its announcement.
-
-    Args:
-        name: what the child is called in messages and logs.
-        command: program and arguments.
-        log: file that receives the child's standard error and the rest of its standard output.
-        env: variables added to this process's environment.
-        cwd: working directory; this process's own if None.
-        seconds: how long the announcement may take.
-
-    Returns:
-        The running child; ``ready`` is the JSON object of its first line.
-
-    Raises:
-        ChildFailedError: it ended or stayed silent; the text ends with the last lines of its log.
-    """
-    process = _spawn(command, log=log, stdout=subprocess.PIPE, env=env, cwd=cwd)
-    try:
-        return Child(name, process, _announcement(name, process, log, seconds), log)
-    except BaseException:
-        _abandon(process)
-        raise
+    """Start ``command`` and wait at most ``seconds`` for its announcement: ``launch``, then ``announced``."""
+    return launch(name, command, log=log, env=env, cwd=cwd).announced(seconds)
 
 
 def start_foreign(
@@ -221,10 +247,29 @@ def announce(**facts: Any) -> None:
 
 
 @contextlib.contextmanager
-def stopping(children: list[Child]) -> Iterator[list[Child]]:
-    """Stop every child in ``children``, last started first, when the block is left."""
+def stopping(children: list[Child | Launched]) -> Iterator[list[Child | Launched]]:
+    """Stop every child in ``children``, also those that join it meanwhile, when the block is left.
+
+    All are asked at once, so that it takes no longer than the slowest. Ctrl-C and SIGTERM are held back
+    while they are stopped: who presses Ctrl-C twice must not leave half of them behind.
+    """
     try:
         yield children
     finally:
-        for child in reversed(children):
-            child.stop()
+        with undisturbed():
+            _end([child.process for child in children], STOP_SECONDS)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(seconds)
+        if process.stdout:
+            process.stdout.close()

@@ -1,7 +1,7 @@
 """The embedded local stack: everything that the system needs, on free loopback ports, below one folder.
 
-``python -m local.stack`` starts it and leaves it up until Ctrl-C. Real software: Azurite, Microsoft's ODBC
-driver, Microsoft's Functions worker library. Stand-ins: SQL Server, Qdrant, Octopus.
+Real software: Azurite, Microsoft's ODBC driver, Microsoft's Functions worker library. Stand-ins: SQL Server,
+Qdrant, Octopus.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 
 import pyodbc
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
@@ -33,7 +31,7 @@ from shared.blob.storage import CONTAINERS
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".stack"
 DATABASE = "OctopusDB"
-EVERY_FEW_SECONDS = {
+EVERY_FEW_MINUTES = {
     "SQL_FULL_SCHEDULE": "0 */10 * * * *",
     "SQL_DIFFERENTIAL_SCHEDULE": "0 */2 * * * *",
     "SQL_LOG_SCHEDULE": "*/15 * * * * *",
@@ -42,6 +40,10 @@ EVERY_FEW_SECONDS = {
 }
 """Schedules for a stack that somebody plays with: minutes instead of hours."""
 
+START_SECONDS = 60.0
+"""How long a part may take until it serves, on a machine that is busy with other things."""
+
+_EMPTYING_TRIES = 20
 _SETUP_SQL = ROOT / "infra" / "sqlserver-setup.sql"
 
 type Tell = Callable[[str], None]
@@ -58,16 +60,17 @@ class Stack:
     folder: Path
     tell: Tell
     schedules: Mapping[str, str]
-    children: list[processes.Child] = field(default_factory=list)
+    children: list[processes.Child | processes.Launched] = field(default_factory=list)
     azurite: Azurite = field(init=False)
     sqlserver: processes.Child = field(init=False)
     qdrant: processes.Child = field(init=False)
     octopus: processes.Child | None = None
+    octopus_port: int = 0
+    launched_host: processes.Launched = field(init=False)
     host: processes.Child = field(init=False)
     sa_password: str = field(default_factory=lambda: f"Sa-{secrets.token_urlsafe(18)}")
     function_key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     octopus_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    octopus_port: int = 0
 
     @property
     def sql(self) -> str:
@@ -104,55 +107,51 @@ class Stack:
             **self.azurite.env(),
         }
 
-    def start_stores(self) -> None:
-        """Start Azurite, SQL Server and Qdrant, and make the empty Octopus database."""
+    def start(self) -> None:
+        """Start Azurite, SQL Server, Qdrant and the Octopus API, and make the empty Octopus database.
+
+        They get ready at the same time: each spends a second of processor time on imports.
+        """
         self.tell("Azurite (Microsoft's emulator of Blob Storage), over TLS")
-        self.azurite = Azurite(self.folder / "azurite").start()
-        self.children.append(self.azurite.child)
+        self.azurite = Azurite(self.folder / "azurite")
         self.tell("SQL Server: a stand-in that speaks TDS to Microsoft's ODBC driver")
-        self.sqlserver = self._start(
+        sqlserver = self._launch(
             "sqlserver",
-            [sys.executable, "-m", "local.sqlserver", "--data-dir", str(self.folder / "sqlserver")],
+            ["--data-dir", str(self.folder / "sqlserver")],
             {"STANDIN_SA_PASSWORD": self.sa_password, **self.azurite.env()},
         )
         self.tell("Qdrant: a stand-in that keeps its points in the real engine (qdrant-edge)")
-        self.qdrant = self._start(
-            "qdrant",
-            [sys.executable, "-m", "local.qdrant", "--data-dir", str(self.folder / "qdrant")],
-            self.azurite.env(),
-        )
+        qdrant = self._launch("qdrant", ["--data-dir", str(self.folder / "qdrant")], self.azurite.env())
+        self.children.append(self.azurite.start().child)
+        self.sqlserver, self.qdrant = sqlserver.announced(START_SECONDS), qdrant.announced(START_SECONDS)
+        self.tell("Octopus: a small API over both stores")
+        octopus = self._launch_octopus()
         prepare_storage(self)
         prepare_database(self)
+        self._await_octopus(octopus)
 
     def start_octopus(self) -> None:
-        """Start the Octopus API, always on the same port."""
-        command = [sys.executable, "-m", "local.octopus", "--port", str(self.octopus_port)]
-        self.octopus = self._start(
-            "octopus",
-            command,
-            {
-                "OCTOPUS_SQL": self.sql,
-                "OCTOPUS_QDRANT": str(self.qdrant.ready["url"]),
-                "OCTOPUS_TOKEN": self.octopus_token,
-            },
-        )
-        self.octopus_port = int(self.octopus.ready["port"])
+        """Start the Octopus API again, on the port that it had."""
+        self._await_octopus(self._launch_octopus())
 
     def stop_octopus(self) -> None:
         """Stop the Octopus API."""
         if self.octopus:
             self.octopus.stop()
-            self.children.remove(self.octopus)
             self.octopus = None
 
-    def start_host(self) -> None:
-        """Start the function app; from now on its timers fire."""
+    def launch_host(self) -> None:
+        """Start the function app without waiting for it; once it is up, its timers fire."""
         self.tell("the function app, indexed and invoked by Microsoft's worker library")
-        self.host = self._start(
-            "functions",
-            [sys.executable, "-m", "local.functions_host", "--app-dir", str(ROOT)],
+        self.launched_host = self._launch(
+            "functions_host",
+            ["--app-dir", str(ROOT)],
             {**self.app_settings(), "LOCAL_FUNCTION_KEY": self.function_key},
         )
+
+    def await_host(self) -> None:
+        """Wait until the function app is up."""
+        self.host = self.launched_host.announced(START_SECONDS)
 
     def write_env_file(self) -> Path:
         """Write the app settings for the command line, readable by this user only."""
@@ -162,10 +161,26 @@ class Stack:
             file.writelines(f"{name}='{value}'\n" for name, value in self.app_settings().items())
         return path
 
-    def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> processes.Child:
-        child = processes.start(name, command, log=self.folder / f"{name}.log", env=env, cwd=ROOT)
-        self.children.append(child)
-        return child
+    def _launch_octopus(self) -> processes.Launched:
+        return self._launch(
+            "octopus",
+            ["--port", str(self.octopus_port)],
+            {
+                "OCTOPUS_SQL": self.sql,
+                "OCTOPUS_QDRANT": str(self.qdrant.ready["url"]),
+                "OCTOPUS_TOKEN": self.octopus_token,
+            },
+        )
+
+    def _await_octopus(self, launched: processes.Launched) -> None:
+        self.octopus = launched.announced(START_SECONDS)
+        self.octopus_port = int(self.octopus.ready["port"])
+
+    def _launch(self, name: str, arguments: list[str], env: Mapping[str, str]) -> processes.Launched:
+        command = [sys.executable, "-m", f"local.{name}", *arguments]
+        launched = processes.launch(name, command, log=self.folder / f"{name}.log", env=env, cwd=ROOT)
+        self.children.append(launched)
+        return launched
 
 
 def prepare_storage(stack: Stack) -> None:
@@ -216,7 +231,7 @@ def marker_batches() -> list[str]:
 
 @contextlib.contextmanager
 def started(tell: Tell, schedules: Mapping[str, str], folder: Path = FOLDER) -> Iterator[Stack]:
-    """A fresh stack with its stores up; stopped, whatever happens, when the block is left.
+    """A fresh stack, up but for the function app; stopped, whatever happens, when the block is left.
 
     Args:
         tell: called with a sentence for each part that is started.
@@ -230,7 +245,7 @@ def started(tell: Tell, schedules: Mapping[str, str], folder: Path = FOLDER) -> 
     with _taken(folder):
         stack = Stack(folder, tell, schedules)
         with processes.stopping(stack.children):
-            stack.start_stores()
+            stack.start()
             yield stack
 
 
@@ -251,55 +266,37 @@ def _taken(folder: Path) -> Iterator[None]:
         owner.truncate(0)
         owner.write(str(os.getpid()))
         owner.flush()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        _make_empty(folder)
         yield
 
 
-def interrupt_on_sigterm() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, so that the children are stopped in order."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-
-def main() -> int:
-    """Start the stack and leave it up until Ctrl-C."""
-    interrupt_on_sigterm()
-    try:
-        with started(lambda part: print(f"  starting {part}"), EVERY_FEW_SECONDS) as stack:
-            stack.start_octopus()
-            stack.start_host()
-            env_file = stack.write_env_file()
-            print(what_next(stack, env_file))
-            threading.Event().wait()
-    except KeyboardInterrupt:
-        print("\nStopped; nothing is left running.")
-        return 130
-    except (StackRunningError, processes.ChildFailedError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def _make_empty(folder: Path) -> None:
+    """An empty folder, also where the children of a killed stack are still writing their last."""
+    for _ in range(_EMPTYING_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.25)
+    folder.mkdir()
 
 
-def what_next(stack: Stack, env_file: Path) -> str:
-    """What somebody can do with a stack that is up."""
+def what_next(stack: Stack) -> str:
+    """What somebody can do with a stack that is up. Writes the env file that the commands read."""
+    env_file = stack.write_env_file()
     shown = env_file.relative_to(Path.cwd()) if env_file.is_relative_to(Path.cwd()) else env_file
+    command = f".venv/bin/octopus-backup --env-file {shown}"
     return f"""
-The stack is up. Ctrl-C stops it. In another terminal:
+The stack is up; its timers fire every few seconds or minutes. Ctrl-C stops it. In another terminal:
 
-  .venv/bin/octopus-backup --env-file {shown} status
-  .venv/bin/octopus-backup --env-file {shown} recovery-point --name "before v7"
-  .venv/bin/octopus-backup --env-file {shown} list
-  .venv/bin/octopus-backup --env-file {shown} plan latest
+  cd {ROOT}
+  {command} status
+  {command} list
+  {command} recovery-point --name "before v7"
+  {command} plan "before v7"
+
+The same over HTTP, with the function key of this stack:
 
   curl -s {stack.host_url}/api/health
   curl -s -H "x-functions-key: {stack.function_key}" {stack.host_url}/api/status
 
 Logs are in {stack.folder}."""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

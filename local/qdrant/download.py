@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
@@ -29,6 +30,13 @@ class Span:
         return self.end - self.first
 
 
+def _disposition(name: str) -> str:
+    """As actix-files writes it: the name's own bytes, and once more encoded where they are not ASCII."""
+    plain = f'attachment; filename="{name}"'
+    encoded = "" if name.isascii() else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return (plain + encoded).encode().decode("latin-1")  # header values are sent as Latin-1, byte for byte
+
+
 def download(file: Path, headers: Mapping[str, str], cut_after: int | None = None) -> Response:
     """Answer a request for a file.
 
@@ -45,7 +53,7 @@ def download(file: Path, headers: Mapping[str, str], cut_after: int | None = Non
     etag = f'"{facts.st_ino:x}:{size:x}:{seconds:x}:{nanos:x}"'
     common = {
         "content-type": "application/octet-stream",
-        "content-disposition": f'attachment; filename="{file.name}"',
+        "content-disposition": _disposition(file.name),
         "etag": etag,
         "last-modified": formatdate(seconds, usegmt=True),
         "accept-ranges": "bytes",

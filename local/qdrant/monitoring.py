@@ -79,7 +79,9 @@ def placement(node: Node, collection: Collection) -> dict[str, Any]:
 
 
 def _snapshots(node: Node) -> list[dict[str, Any]]:
+    """Also of a collection that is not there yet, while it is being recovered (measured on 1.19.0)."""
     activity = node.activity
+    names = {*node.registry.names(), *(name for name, count in activity.recoveries.items() if count)}
     return [
         {
             "id": name,
@@ -87,7 +89,7 @@ def _snapshots(node: Node) -> list[dict[str, Any]]:
             "running_snapshot_recovery": activity.recoveries[name],
             "total_snapshot_creations": activity.begun[name],
         }
-        for name in node.registry.names()
+        for name in sorted(names)
     ]
 
 

@@ -39,7 +39,7 @@ def main() -> int:
         leftover.unlink()
     options = Options(data_dir, arguments.release, arguments.slow, arguments.utc_offset)
     server = Server(Instance(options, password), arguments.port)
-    # The process ends at once, as a crash would: what was committed is on disk, the rest is redone at the start.
+    # It ends at once, as a crash would: what was committed is on disk, the rest is redone at the start.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     threading.Thread(target=server.serve_forever, name="listener").start()
     processes.announce(port=server.port, version=arguments.release)

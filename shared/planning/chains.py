@@ -101,11 +101,12 @@ def chain(backups: Sequence[SqlHint], target: ChainTarget, family_guid: str | No
     """
     family = family_guid or _family(backups, target)
     history = History(backup for backup in backups if backup.family_guid == family)
-    for goal in goals(history, target):
-        data = _data(history, goal)
-        if data:
-            return _chain(backups, history, target, goal, data)
-    return _no_chain(backups, history, target)
+    starts = ((goal, data) for goal in goals(history, target) if (data := _data(history, goal)))
+    if isinstance(target, ToLatest):
+        best = next(starts, None)
+    else:
+        best = max(starts, key=lambda start: [backup.finished_at for backup in start[1]], default=None)
+    return _chain(backups, history, target, *best) if best else _no_chain(backups, history, target)
 
 
 def _family(backups: Iterable[SqlHint], target: ChainTarget) -> str:

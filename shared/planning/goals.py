@@ -55,7 +55,7 @@ class Goal(NamedTuple):
 
 
 def goals(history: History, target: ChainTarget) -> Iterator[Goal]:
-    """The ways to end a chain at the target, the best first; none if no log backup holds it."""
+    """The ways to end a chain at the target, none if no log backup holds it; for the latest, newest first."""
     match target:
         case ToLsn():
             return _at_lsn(history, target)
@@ -105,15 +105,21 @@ def _at_time(history: History, time: datetime) -> Iterator[Goal]:
 
 
 def _best(enders: Iterable[SqlHint]) -> list[SqlHint]:
-    """Per fork the first ender and the one that begins lowest: if any of them connects, that one does."""
+    """Per fork the ones that can matter, of enders in the order of their preference.
+
+    They are the first; the first that goes beyond it, because a data backup of an idle hour can end exactly
+    where the first log does; and the one that begins lowest: if any of them connects, that one does.
+    """
     by_fork: dict[tuple[str, str, int | None], list[SqlHint]] = defaultdict(list)
     for log in enders:
         key = (log.first_recovery_fork_guid, log.last_recovery_fork_guid, log.fork_point_lsn)
         by_fork[key].append(log)
-    best = [
-        ender for logs in by_fork.values() for ender in (logs[0], min(logs, key=lambda log: log.first_lsn))
-    ]
-    return list({ender.id: ender for ender in best}.values())
+    best: dict[str, SqlHint] = {}
+    for logs in by_fork.values():
+        beyond = next((log for log in logs if log.last_lsn > logs[0].last_lsn), logs[0])
+        lowest = min(logs, key=lambda log: log.first_lsn)
+        best |= {log.id: log for log in (logs[0], beyond, lowest)}
+    return list(best.values())
 
 
 def _ends(history: History) -> Iterator[SqlHint]:

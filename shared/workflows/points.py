@@ -65,8 +65,8 @@ def make_recovery_point(ctx: Context, payload: dict[str, Any]) -> Generator[Task
                 yield from persistently(ctx, _ACTIVITY_OF[step.split(":")[0]], {**ticket, "step": step})
         if "verify" in todo:
             yield from persistently(ctx, "verify_backup", {**ticket, "step": "verify"})
-    except ActivityFailedError:
-        pass  # written down with its step; the run ends as failed
+    except ActivityFailedError as failure:
+        return (yield ctx.activity("end_run", {**ticket, "error": failure.as_dict()}))
     return (yield ctx.activity("end_run", ticket))
 
 

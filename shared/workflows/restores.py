@@ -19,7 +19,7 @@ from shared.workflows import restore_steps
 from shared.workflows.context import ActivityFailedError, Context, Task, windowed
 from shared.workflows.plans import changes_since
 from shared.workflows.retrying import persistently
-from shared.workflows.runs import Start, Ticket, end_run, mark_waiting, open_run, working
+from shared.workflows.runs import Start, Ticket, end_run, error_in, mark_waiting, open_run, working
 
 COLLECTIONS_AT_ONCE = 4
 """Collections that are recovered at the same time; never two recoveries of one collection."""
@@ -109,13 +109,13 @@ def _new_run(system: System, plan: Plan) -> Run:
 
 def restore(ctx: Context, payload: dict[str, Any]) -> Generator[Task, Any, Any]:
     """The workflow of a restore. The first step that fails ends it; what was done is kept."""
-    groups = (yield ctx.activity("begin_restore", payload))["groups"]
     ticket = Ticket.of(payload).as_payload()
     try:
+        groups = (yield ctx.activity("begin_restore", payload))["groups"]
         for kind, first, beyond in groups:
             yield from _group(ctx, ticket, kind, range(first, beyond))
-    except ActivityFailedError:
-        pass  # written down with its step; the run ends as failed
+    except ActivityFailedError as failure:
+        return (yield ctx.activity("end_restore", {**ticket, "error": failure.as_dict()}))
     return (yield ctx.activity("end_restore", ticket))
 
 
@@ -212,6 +212,6 @@ def end_restore(system: System, payload: dict[str, Any]) -> dict[str, Any]:
         made = report(run, plan, system.catalogue.points.get(point_id) if point_id else None)
         return {"report": made, "report_text": report_text(made)}
 
-    run = end_run(system, ticket, result=reported)
+    run = end_run(system, ticket, error=error_in(payload), result=reported)
     system.catalogue.reports.save(run.id, run.attempt, run.result["report"])
     return {"state": run.state.value}

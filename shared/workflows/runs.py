@@ -226,6 +226,11 @@ def beating(
         thread.join()
 
 
+def error_in(payload: Mapping[str, Any]) -> ErrorInfo | None:
+    """The failure that a workflow hands over when it ends a run, if there was one."""
+    return ErrorInfo(**payload["error"]) if "error" in payload else None
+
+
 def end_run(
     system: System,
     ticket: Ticket,
@@ -238,13 +243,13 @@ def end_run(
     Args:
         system: the system.
         ticket: the run and the attempt.
-        error: why it failed, if not one of its steps says so.
+        error: why it failed, where no step of its own says so.
         result: what came of it, made of the run as it ended, for who asks later.
     """
 
     def apply(run: Run) -> Run:
         now = system.clock.now()
-        why = error or next((s.error for s in run.steps if s.state is State.FAILED), None)
+        why = next((s.error for s in run.steps if s.state is State.FAILED), None) or error
         if why and why.code == LockedError.code:
             state = State.SKIPPED
         elif why or any(s.state not in (State.SUCCEEDED, State.SKIPPED) for s in run.steps):

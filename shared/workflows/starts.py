@@ -14,7 +14,7 @@ from shared.model.runs import DEAD_AFTER, Claim, Run, RunKind, State, StepState
 from shared.planning.due import DueSlot, SlotStatus, due, latest_slot
 from shared.workflows.backups import backup_steps
 from shared.workflows.points import point_steps
-from shared.workflows.runs import Start, Ticket, claim_slot, end_run, open_run
+from shared.workflows.runs import Start, Ticket, claim_slot, end_run, error_in, open_run
 
 SQL_KINDS = {"sql_full": Kind.FULL, "sql_differential": Kind.DIFFERENTIAL, "sql_log": Kind.LOG}
 """The timers that back SQL Server up."""
@@ -44,7 +44,9 @@ def tick(system: System, timer: str) -> list[Start]:
     }
     statuses = {name: slot_status(system, claim, now) for name, claim in claims.items()}
     slots = due(watched, statuses, now).slots
-    if any(slot.timer == "sql_full" for slot in slots):  # a differential beside it could only build on an older
+    if any(
+        slot.timer == "sql_full" for slot in slots
+    ):  # a differential beside it could only build on an older
         slots = tuple(slot for slot in slots if slot.timer != "sql_differential")
     return [_slot_start(system, slot, claims.get(slot.timer)) for slot in slots]
 
@@ -197,5 +199,5 @@ def begin_run(system: System, payload: dict[str, Any]) -> dict[str, Any]:
 
 def close_run(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """Activity: write down how the run ended."""
-    run = end_run(system, Ticket.of(payload))
+    run = end_run(system, Ticket.of(payload), error=error_in(payload))
     return {"state": run.state.value, "error": run.error.as_json() if run.error else None}

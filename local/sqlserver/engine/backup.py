@@ -1,8 +1,8 @@
 """BACKUP DATABASE and BACKUP LOG.
 
 A full backup is a snapshot of the data file, taken at a checkpoint when the backup begins, and the log
-from there to its end: restored, it stands where the backup ended. A differential is the log since the checkpoint of
-its base. A log backup is the log since the last one.
+from there to its end: restored, it stands where the backup ended. A differential is the log since the
+checkpoint of its base. A log backup is the log since the last one.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class BackupJob:
 
     @contextlib.contextmanager
     def _exclusive(self, database: Database) -> Iterator[None]:
-        """Data backups exclude each other at once; log backups take turns, and never wait for a data backup."""
+        """Data backups exclude each other; log backups take turns, and never wait for a data backup."""
         lock = database.log_backup if self._kind == LOG else database.data_backup
         while not lock.acquire(blocking=False):
             if self._kind != LOG:

@@ -124,8 +124,8 @@ def index_name(table: TableInfo, key: Key) -> str:
 def index_statement(table: TableInfo, key: Key) -> str:
     """The SQLite statement that makes an index.
 
-    SQL Server takes two NULLs for equal in a unique index, SQLite does not: a nullable column is replaced by an
-    expression that is never NULL.
+    SQL Server takes two NULLs for equal in a unique index, SQLite does not: a nullable column is
+    replaced by an expression that is never NULL.
     """
     parts = []
     for name in key.columns:

@@ -121,7 +121,8 @@ def _round(value: int | None, digits: int, scale: int) -> int | None:
     if value is None or digits >= scale:
         return value
     step = 10 ** (scale - digits)
-    return (abs(value) + step // 2) // step * step * (1 if value >= 0 else -1)
+    rounded = (abs(value) + step // 2) // step * step
+    return int(rounded if value >= 0 else -rounded)
 
 
 def _datalength(value: Any, key: str) -> Any:

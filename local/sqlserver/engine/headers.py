@@ -163,8 +163,10 @@ class HeaderReader:
         for number, file in enumerate(family.facts["files"], start=1):
             data = file["kind"] == "D"
             rows.append([
-                file["logical"], file["path"], file["kind"], "PRIMARY" if data else None, decimal.Decimal(file["size"]),
-                decimal.Decimal(35184372080640), number, zero, zero, uuid.uuid5(uuid.NAMESPACE_URL, file["path"]), zero,
+                file["logical"], file["path"], file["kind"], "PRIMARY" if data else None,
+                decimal.Decimal(file["size"]),
+                decimal.Decimal(35184372080640), number, zero, zero, uuid.uuid5(uuid.NAMESPACE_URL,
+                file["path"]), zero,
                 zero, file["size"] if data else 0, 4096, int(data), None, zero, None, False, True, None, None,
             ])  # fmt: skip
         return Rows(columns, rows)

@@ -40,14 +40,15 @@ _TABLES = {
         compressed_backup_size numeric(20,0), key_algorithm nvarchar(32), encryptor_thumbprint
         varbinary(20), encryptor_type nvarchar(32), last_valid_restore_time datetime,
         compression_algorithm nvarchar(32)""",
-    "backupmediaset": """media_set_id int IDENTITY(1,1) PRIMARY KEY, media_uuid uniqueidentifier, media_family_count
-        tinyint, name nvarchar(128), description nvarchar(255), software_name nvarchar(128),
+    "backupmediaset": """media_set_id int IDENTITY(1,1) PRIMARY KEY, media_uuid uniqueidentifier,
+        media_family_count tinyint, name nvarchar(128), description nvarchar(255),
+        software_name nvarchar(128),
         software_vendor_id int, MTF_major_version tinyint, mirror_count tinyint, is_password_protected
         bit, is_compressed bit, is_encrypted bit""",
-    "backupmediafamily": """media_set_id int NOT NULL, family_sequence_number tinyint NOT NULL, media_family_id
-        uniqueidentifier, media_count int, logical_device_name nvarchar(128), physical_device_name
-        nvarchar(260), device_type tinyint, physical_block_size int, mirror tinyint NOT NULL, PRIMARY
-        KEY (media_set_id, family_sequence_number, mirror)""",
+    "backupmediafamily": """media_set_id int NOT NULL, family_sequence_number tinyint NOT NULL,
+        media_family_id uniqueidentifier, media_count int, logical_device_name nvarchar(128),
+        physical_device_name nvarchar(260), device_type tinyint, physical_block_size int,
+        mirror tinyint NOT NULL, PRIMARY KEY (media_set_id, family_sequence_number, mirror)""",
     "restorehistory": """restore_history_id int IDENTITY(1,1) PRIMARY KEY, restore_date datetime,
         destination_database_name nvarchar(128), user_name nvarchar(128), backup_set_id int,
         restore_type char(1), replace bit, recovery bit, restart bit, stop_at datetime, device_count

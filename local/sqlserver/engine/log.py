@@ -12,9 +12,11 @@ backup has saved no longer counts as log.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local.sqlserver.engine.storage import open_database, scalar
 
@@ -72,10 +74,11 @@ def pieces(body: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class TransactionLog:
-    """The log file of one database. Its user serialises the calls."""
+    """The log file of one database. A backup may read it while transactions write it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.RLock()  # SQLite's connection serves one thread at a time
         self._file = open_database(path)
         self._file.execute(
             "CREATE TABLE IF NOT EXISTS records (lsn INTEGER PRIMARY KEY, next_lsn INTEGER, time TEXT,"
@@ -88,21 +91,23 @@ class TransactionLog:
     @property
     def next_lsn(self) -> int:
         """Where the next record will begin."""
-        return int(scalar(self._file, "SELECT next_lsn FROM position"))
+        with self._lock:
+            return int(scalar(self._file, "SELECT next_lsn FROM position"))
 
     def append(self, time: str, fork: str, mark: tuple[str, str] | None, body: bytes) -> Record:
         """Write a new record at the end."""
-        lsn = self.next_lsn
         name, description = mark or (None, None)
-        record = Record(lsn, advance(lsn, len(body)), time, fork, name, description, body)
-        self.put([record])
+        with self._lock:
+            lsn = self.next_lsn
+            record = Record(lsn, advance(lsn, len(body)), time, fork, name, description, body)
+            self.put([record])
         return record
 
     def put(self, records: list[Record]) -> None:
         """Write records that already have their LSNs; the log goes on after the last of them."""
         if not records:
             return
-        with self._file:
+        with self._lock, self._file:
             self._file.executemany(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(r.lsn, r.next_lsn, r.time, r.fork, r.mark, r.description, r.body) for r in records],
@@ -111,7 +116,7 @@ class TransactionLog:
 
     def move_to(self, lsn: int) -> None:
         """Let the log go on at ``lsn``; what was recorded from there on is gone."""
-        with self._file:
+        with self._lock, self._file:
             self._file.execute("DELETE FROM records WHERE lsn >= ?", (lsn,))
             self._file.execute("UPDATE position SET next_lsn = ?", (lsn,))
 
@@ -119,9 +124,7 @@ class TransactionLog:
         """The records with ``start <= lsn < end``; each is read when it is asked for."""
         at = start
         while True:
-            row = self._file.execute(
-                "SELECT * FROM records WHERE lsn >= ? AND lsn < ? ORDER BY lsn LIMIT 1", (at, end)
-            ).fetchone()
+            row = self._row("SELECT * FROM records WHERE lsn >= ? AND lsn < ? ORDER BY lsn LIMIT 1", at, end)
             if row is None:
                 return
             record = Record(*row)
@@ -130,8 +133,12 @@ class TransactionLog:
 
     def last(self) -> Record | None:
         """The newest record."""
-        row = self._file.execute("SELECT * FROM records ORDER BY lsn DESC LIMIT 1").fetchone()
+        row = self._row("SELECT * FROM records ORDER BY lsn DESC LIMIT 1")
         return Record(*row) if row else None
+
+    def _row(self, sql: str, *values: int) -> tuple[Any, ...] | None:
+        with self._lock:
+            return self._file.execute(sql, values).fetchone()
 
     def bytes_since(self, lsn: int) -> int:
         """The size of the records from ``lsn`` on."""
@@ -141,7 +148,8 @@ class TransactionLog:
 
     def drop_before(self, lsn: int) -> None:
         """Forget the records before ``lsn``."""
-        self._file.execute("DELETE FROM records WHERE lsn < ?", (lsn,))
+        with self._lock:
+            self._file.execute("DELETE FROM records WHERE lsn < ?", (lsn,))
 
     def close(self) -> None:
         """Close the file."""

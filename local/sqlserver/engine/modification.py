@@ -101,8 +101,9 @@ class Modification:
     def _become_writer(self, node: tree.Insert | tree.Update | tree.Delete | tree.Truncate) -> None:
         """Take the table's lock, then the database's, before anything is read.
 
-        In this order, because whoever holds a table with TABLOCK must still be able to write elsewhere; and before
-        reading, because what SQLite has read in a transaction it can no longer change once others have.
+        In this order, because whoever holds a table with TABLOCK must still be able to write elsewhere; and
+        before reading, because what SQLite has read in a transaction it can no longer change once others
+        have.
         """
         session = self._session
         parts = node.table if isinstance(node, tree.Truncate) else node.table.parts

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TYPE_IDS = {
     "uniqueidentifier": 36, "date": 40, "time": 41, "datetime2": 42, "datetimeoffset": 43, "tinyint": 48,
     "smallint": 52, "int": 56, "datetime": 61, "float": 62, "bit": 104, "decimal": 106, "numeric": 108,
-    "bigint": 127, "varbinary": 165, "varchar": 167, "binary": 173, "char": 175, "nvarchar": 231, "nchar": 239,
+    "bigint": 127, "varbinary": 165, "varchar": 167, "binary": 173, "char": 175, "nvarchar": 231,
+    "nchar": 239,
 }  # fmt: skip
 _FIXED_BYTES = {
     "uniqueidentifier": 16,
@@ -43,7 +44,7 @@ _FIXED_BYTES |= {
     "numeric": 17,
 }
 
-# What sp_datatype_info_100 answers for the ODBC types that drivers ask about: name, precision, prefix, suffix.
+# What sp_datatype_info_100 answers for the ODBC types that drivers ask about.
 _ODBC_TYPES = {
     -9: ("nvarchar", 4000, "N'", "'"),
     12: ("varchar", 8000, "'", "'"),
@@ -104,24 +105,19 @@ class Procedures:
         self._instance = instance
 
     def call(self, session: Session, name: str, arguments: Sequence[Variable]) -> Iterator[Event]:
-        """Run a procedure.
-
-        Raises:
-            SqlError: 2812, this server does not know it.
-        """
+        """Run a procedure; a failure becomes a message (2812 if this server does not know the procedure)."""
         try:
-            if name.lower() == "sp_datatype_info_100":
-                yield self._data_types(arguments)
-            elif name.lower() == "sp_describe_undeclared_parameters":
-                yield _undeclared(session, str(arguments[0].value))
-            elif name.lower() == "sp_reset_connection":
-                session.reset()
-                yield Done()
-            else:
-                raise SqlError(2812, name)
+            yield self._run(session, name.lower(), arguments)
         except SqlError as error:
             yield from error.messages
             yield Done()
+
+    def _run(self, session: Session, name: str, arguments: Sequence[Variable]) -> Event:
+        if name == "sp_datatype_info_100":
+            return self._data_types(arguments)
+        if name == "sp_describe_undeclared_parameters":
+            return _undeclared(session, str(arguments[0].value))
+        raise SqlError(2812, name)
 
     def _data_types(self, arguments: Sequence[Variable]) -> Rows:
         wanted = arguments[0].value if arguments else 0
@@ -129,27 +125,25 @@ class Procedures:
         if wanted in _ODBC_TYPES:
             name, size, prefix, suffix = _ODBC_TYPES[wanted]
             scale = 7 if wanted == 93 else None
-            rows.append(
-                [
-                    name,
-                    wanted,
-                    size,
-                    prefix,
-                    suffix,
-                    "max length",
-                    1,
-                    0,
-                    3,
-                    None,
-                    0,
-                    None,
-                    name,
-                    0,
-                    scale,
-                    wanted,
-                ]
-                + [None, None, None, 39]
-            )
+            row = [
+                name,
+                wanted,
+                size,
+                prefix,
+                suffix,
+                "max length",
+                1,
+                0,
+                3,
+                None,
+                0,
+                None,
+                name,
+                0,
+                scale,
+                wanted,
+            ]
+            rows.append([*row, None, None, None, 39])
         return Rows(_ODBC_COLUMNS, rows)
 
 

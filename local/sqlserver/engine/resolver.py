@@ -12,15 +12,17 @@ from local.sqlserver.engine.catalog import Catalog, TableInfo
 from local.sqlserver.engine.database import Database
 from local.sqlserver.engine.errors import SqlError
 from local.sqlserver.engine.locks import EXCLUSIVE, INTENT, SHARED, Resource
-from local.sqlserver.engine.storage import quoted
+from local.sqlserver.engine.storage import quoted, scalar
 from local.sqlserver.engine.values import STORAGE_CLASS, to_storage
 from local.sqlserver.syntax import tree
 from local.sqlserver.syntax.tree import NameParts
-from local.sqlserver.translate.scope import Bound, Source
+from local.sqlserver.translate.queries import QueryTranslator
+from local.sqlserver.translate.scope import Bound, Scope, Source
 
 if TYPE_CHECKING:
     from local.sqlserver.engine.session import Session, Variable
 
+_LOG_STATS = "sys.dm_db_log_stats"  # the one table function among the views
 _VIEW_SCHEMAS = ("sys", "information_schema")
 
 
@@ -105,6 +107,8 @@ class Resolver:
         """A table or view as a source of a query."""
         if len(table.parts) > 1 and table.parts[-2].lower() in _VIEW_SCHEMAS:
             return self._view(table)
+        if table.arguments is not None:
+            raise SqlError(208, ".".join(table.parts))
         database, info = self.find(table.parts)
         self._hint_locks(database, info, table.hints)
         alias = table.alias or info.name
@@ -115,9 +119,9 @@ class Resolver:
     def _hint_locks(self, database: Database, info: TableInfo, hints: frozenset[str]) -> None:
         """Take the locks that hints ask for.
 
-        TABLOCK and HOLDLOCK take a shared lock on the table (HOLDLOCK's range is widened to the table), held to
-        the end of the transaction with HOLDLOCK, else to the end of the statement. UPDLOCK makes the reader
-        the database's writer. NOLOCK, ROWLOCK and READCOMMITTED change nothing that could be seen here.
+        TABLOCK and HOLDLOCK take a shared lock on the table (HOLDLOCK's range is widened to the table), held
+        to the end of the transaction with HOLDLOCK, else to the end of the statement. UPDLOCK makes the
+        reader the database's writer. NOLOCK, ROWLOCK and READCOMMITTED change nothing that could be seen.
         """
         resource = ("table", database.id, info.object_id)
         if "TABLOCKX" in hints:
@@ -138,6 +142,10 @@ class Resolver:
         session = self._session
         database = session.instance.database(table.parts[0] if len(table.parts) == 3 else session.database)
         view = f"{table.parts[-2]}.{table.parts[-1]}".lower()
+        if (view == _LOG_STATS) != (table.arguments is not None):
+            raise SqlError(208, ".".join(table.parts))
+        if table.arguments is not None:
+            database = self._argument(table.arguments)
         found = session.instance.views.read(session, database, view)
         if found is None:
             raise SqlError(208, ".".join(part for part in table.parts if part))
@@ -161,6 +169,16 @@ class Resolver:
         return Source(
             alias, columns, f"temp.{quoted(name)} AS {quoted(alias)}", table.parts if not table.alias else ()
         )
+
+    def _argument(self, arguments: tuple[tree.Node, ...]) -> Database:
+        """The database whose number is a table function's one argument: a constant, or DB_ID(…)."""
+        if len(arguments) != 1:
+            raise SqlError(174, _LOG_STATS, 1)
+        bound = QueryTranslator(self).value(arguments[0], Scope())
+        found = self._session.instance.by_id(
+            scalar(self._session.connection, f"SELECT {bound.sql}", self.bindings)
+        )
+        return found or self._session.instance.database(self._session.database)
 
     def close(self) -> None:
         """Drop temporary tables, release the locks of the statement."""

@@ -32,7 +32,7 @@ def plan_files(
     """Check and choose the paths: MOVE, else those of the existing database, else those in the backup.
 
     Raises:
-        SqlError: 3234 MOVE names no file of the backup; 1834, 5133 or 5170 with 3156 for a path that cannot be used.
+        SqlError: 3234 MOVE names no file of the backup; 1834, 5133 or 5170, with 3156, for an unusable path.
     """
     logical = {file["logical"].casefold() for file in facts["files"]}
     for source, _ in moves:

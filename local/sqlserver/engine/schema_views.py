@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from local.sqlserver.datatypes import (
+    SqlType,
     nvarchar,
 )
 from local.sqlserver.engine.catalog import Catalog, ColumnInfo, TableInfo
-from local.sqlserver.datatypes import SqlType
 from local.sqlserver.engine.columns import columns_of
 from local.sqlserver.engine.database import Database
 from local.sqlserver.engine.procedures import TYPE_IDS
@@ -114,7 +114,8 @@ def _sys_columns(session: Session, database: Database) -> Table:
             else (c.type.length or 8) * wide
         )
         rows.append([
-            table.object_id, c.name, number, type_id, type_id, size, c.type.precision, c.type.scale, c.nullable,
+            table.object_id, c.name, number, type_id, type_id, size, c.type.precision, c.type.scale,
+            c.nullable,
             c.identity is not None, False,
         ])  # fmt: skip
     return columns, rows
@@ -140,7 +141,8 @@ def _indexes(session: Session, database: Database) -> Table:
         for key in table.keys:
             number = 1 if key is clustered else next(others)
             rows.append([
-                table.object_id, key.name, number, min(number, 2), "CLUSTERED" if number == 1 else "NONCLUSTERED",
+                table.object_id, key.name, number, min(number, 2),
+                "CLUSTERED" if number == 1 else "NONCLUSTERED",
                 key.unique, key is clustered, key.kind == "UNIQUE", key.where is not None,
             ])  # fmt: skip
     return columns, rows
@@ -233,7 +235,8 @@ def _is_columns(session: Session, database: Database) -> Table:
         rows.append([
             database.name, table.schema, table.name, c.name, number, f"({c.default})" if c.default else None,
             "YES" if c.nullable else "NO", kind.name, length, octets, kind.precision if number_like else None,
-            kind.scale if number_like else None, kind.scale if "date" in kind.family or kind.family == "time" else None,
+            kind.scale if number_like else None,
+            kind.scale if "date" in kind.family or kind.family == "time" else None,
             "SQL_Latin1_General_CP1_CI_AS" if kind.family == "char" else None,
         ])  # fmt: skip
     return columns, rows

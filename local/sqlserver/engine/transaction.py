@@ -115,6 +115,7 @@ class Transaction:
             for database in databases:
                 if database.state.recovery_model == "SIMPLE":
                     database.truncate_log()
+        session.instance.locks.release_all(session)
         if self.mark:
             for database, record in written:
                 if database.state.recovery_model != "SIMPLE":

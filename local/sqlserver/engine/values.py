@@ -2,7 +2,8 @@
 
 Storage forms: whole numbers and bits as INTEGER; decimals as INTEGER, scaled by their type's scale (so they
 hold at most 64 bits); floats as REAL; texts as TEXT; uniqueidentifier as upper-case TEXT; dates and times as
-TEXT of fixed width, so that they sort as they should; binary as BLOB. Tables are STRICT: SQLite never converts.
+TEXT of fixed width, so that they sort as they should; binary as BLOB. Tables are STRICT: SQLite never
+converts.
 """
 
 from __future__ import annotations
@@ -169,13 +170,8 @@ def _to_text(value: Any, source: SqlType, style: int | None) -> str:
     if source.family == "guid":
         return str(value).upper()
     if source.family == "binary":
-        return (
-            "0x" + value.hex().upper()
-            if style == 1
-            else value.hex().upper()
-            if style == 2
-            else value.decode("cp1252")
-        )
+        digits = {1: "0x", 2: ""}.get(style or 0)
+        return str(value.decode("cp1252")) if digits is None else digits + value.hex().upper()
     return _date_text(value, source, style)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from local.sqlserver.datatypes import (
+    SqlType,
     nvarchar,
 )
 from local.sqlserver.engine import schema_views
-from local.sqlserver.datatypes import SqlType
 from local.sqlserver.engine.columns import columns_of
 from local.sqlserver.engine.database import MODEL_NUMBERS, RESTORING, STATE_NUMBERS, Database
 from local.sqlserver.engine.values import to_datetime
@@ -68,9 +68,11 @@ class Views:
             waits = database.has_backed_up_log()
             rows.append([
                 s.name, s.id, None, self._local(s.created), _COMPATIBILITY, "SQL_Latin1_General_CP1_CI_AS",
-                1 if s.user_access == "SINGLE_USER" else 0, s.user_access, s.read_only, False, STATE_NUMBERS[s.state],
+                1 if s.user_access == "SINGLE_USER" else 0, s.user_access, s.read_only, False,
+                STATE_NUMBERS[s.state],
                 s.state, False, int(s.snapshot_isolation), "ON" if s.snapshot_isolation else "OFF", True,
-                MODEL_NUMBERS[s.recovery_model], s.recovery_model, "CHECKSUM", False, None, None, 2 if waits else 0,
+                MODEL_NUMBERS[s.recovery_model], s.recovery_model, "CHECKSUM", False, None, None,
+                2 if waits else 0,
                 "LOG_BACKUP" if waits else "NOTHING",
             ])  # fmt: skip
         return columns, rows
@@ -95,9 +97,11 @@ class Views:
                 (2, "LOG", s.log, database.log_pages()),
             ):
                 rows.append([
-                    s.id, number, None, number - 1, kind, 2 - number, file.logical, file.path, STATE_NUMBERS[s.state],
+                    s.id, number, None, number - 1, kind, 2 - number, file.logical, file.path,
+                    STATE_NUMBERS[s.state],
                     s.state, pages, -1, 8192, False, redo, fork, redo, fork, None,
-                    _lsn(base[1]) if base and number == 1 else None, base[0] if base and number == 1 else None,
+                    _lsn(base[1]) if base and number == 1 else None,
+                    base[0] if base and number == 1 else None,
                 ])  # fmt: skip
         return columns, rows
 
@@ -152,7 +156,8 @@ class Views:
                 elapsed = int((now - progress.started).total_seconds() * 1000)
                 left = int(elapsed * (100 - progress.percent) / progress.percent) if progress.percent else 0
                 rows.append([
-                    other.spid, 0, self._local(progress.started), "running", progress.command, progress.database_id,
+                    other.spid, 0, self._local(progress.started), "running", progress.command,
+                    progress.database_id,
                     blocker, None, 0, progress.percent, left, elapsed,
                 ])  # fmt: skip
             elif other is session or blocker:
@@ -173,7 +178,8 @@ class Views:
         for other in self._instance.sessions():
             found = self._instance.find(other.database)
             rows.append([
-                other.spid, self._local(other.started), other.identity.host, other.identity.application, other.user,
+                other.spid, self._local(other.started), other.identity.host, other.identity.application,
+                other.user,
                 other.user, "running" if other.progress else "sleeping", found.id if found else None, True,
                 other.transaction_count, 0, 0,
             ])  # fmt: skip

@@ -1,7 +1,7 @@
 """Block blobs over https with a shared access signature, in constant memory.
 
-Blocks of 4 MiB are put one after the other and committed by Put Block List at the end (Microsoft: "Put Block",
-"Put Block List"). A blob whose backup failed is never committed: there is nothing to be seen.
+Blocks of 4 MiB are put one after the other and committed by Put Block List at the end (Microsoft: "Put
+Block", "Put Block List"). A blob whose backup failed is never committed: there is nothing to be seen.
 """
 
 from __future__ import annotations

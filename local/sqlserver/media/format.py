@@ -1,9 +1,10 @@
 """The format of a backup: one media set over one or more devices ("families").
 
 A device holds: the magic, a header block, data blocks, a trailer block, a footer. A block is its kind, its
-number in the whole set, its length and CRC-32, and the payload. Data blocks go to the devices in turn, so that
-every device is needed. What is known only at the end (the last LSN) is in the trailer, which every device
-carries; the footer tells where the trailer begins. A device without a trailer was not finished.
+number in the whole set, its length and CRC-32, and the payload. Data blocks go to the devices in turn,
+so that every device is needed. What is known only at the end (the last LSN) is in the trailer,
+which every device carries; the footer tells where the trailer begins. A device without a trailer was not
+finished.
 """
 
 from __future__ import annotations

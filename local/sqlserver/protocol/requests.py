@@ -1,4 +1,4 @@
-"""What a client asks for: SQL batches, remote procedure calls, transaction manager requests ([MS-TDS] 2.2.6)."""
+"""What a client asks for: SQL batches, procedure calls, transaction requests ([MS-TDS] 2.2.6)."""
 
 from __future__ import annotations
 

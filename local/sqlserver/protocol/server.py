@@ -8,6 +8,7 @@ import logging
 import socket
 import socketserver
 import ssl
+import sys
 import tempfile
 import threading
 from typing import Any
@@ -42,7 +43,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 -- socketserver's face
         """Log what ended a connection; the others go on. Called while the exception is handled."""
-        log.error("the connection from %s ended", client_address, exc_info=True)
+        log.error("the connection from %s ended: %r", client_address, sys.exception())
 
 
 class _Handler(socketserver.BaseRequestHandler):

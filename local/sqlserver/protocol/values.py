@@ -1,4 +1,4 @@
-"""SQL values on the wire: type descriptions, encoding of results, decoding of parameters ([MS-TDS] 2.2.5.4-5).
+"""SQL values on the wire: type descriptions, encoding, decoding of parameters ([MS-TDS] 2.2.5.4-5).
 
 Dates count days since 0001-01-01 (date, datetime2, datetimeoffset) or since 1900-01-01 (datetime, whose
 clock ticks 300 times a second).
@@ -78,7 +78,7 @@ def type_info(kind: SqlType) -> bytes:
 def _clock(value: dt.time | dt.datetime, scale: int) -> bytes:
     seconds = (value.hour * 60 + value.minute) * 60 + value.second
     ticks = seconds * 10**scale + value.microsecond * 10**scale // 10**6
-    return ticks.to_bytes(_time_width(scale), "little")
+    return int(ticks).to_bytes(_time_width(scale), "little")
 
 
 def _days(value: dt.date) -> bytes:

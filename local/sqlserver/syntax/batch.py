@@ -190,7 +190,7 @@ class BatchParser(AdministrationParser):
         return commands.BeginTransaction(name, True, self._text() if described else None)
 
     def _transaction_name(self) -> Node | None:
-        """A name of at most 32 characters; longer in a variable it is cut, longer as written it is an error."""
+        """A name of at most 32 characters: longer in a variable it is cut, as written it is an error."""
         if self.token.kind == "variable":
             return tree.Variable(self.advance().text.lower())
         if not self.is_name() or self._starts_statement():

@@ -193,9 +193,11 @@ class QueryParser(ExpressionParser):
 
     def _named_table(self) -> tree.Table:
         parts = self.dotted_name()
-        if self.is_operator("("):
-            raise SqlError(208, parts[-1])
-        return tree.Table(parts, self._table_alias(), self._table_hints())
+        if not self.accept_operator("("):
+            return tree.Table(parts, self._table_alias(), self._table_hints())
+        arguments = () if self.is_operator(")") else self.expressions()
+        self.expect_operator(")")
+        return tree.Table(parts, self._table_alias(), arguments=arguments)
 
     def _table_alias(self) -> str | None:
         if self.accept("AS"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from local.sqlserver.datatypes import SqlType
@@ -175,11 +175,12 @@ class Item(Node):
 
 @dataclass(frozen=True)
 class Table(Node):
-    """A table, view or common table expression by name."""
+    """A table, view, common table expression or (with arguments) table function by name."""
 
     parts: NameParts
     alias: str | None = None
     hints: frozenset[str] = frozenset()
+    arguments: tuple[Node, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -391,10 +392,3 @@ class DropSchema(Node):
 
     name: str
     if_exists: bool
-
-
-@dataclass(frozen=True)
-class Output:
-    """Where OUTPUT items look: rows by name of their pseudo table."""
-
-    items: tuple[Item, ...] = field(default=())

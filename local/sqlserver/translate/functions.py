@@ -254,7 +254,7 @@ def _as_decimal(kind: SqlType | None) -> SqlType:
 
 
 def decimal_arithmetic(left: Bound, right: Bound, operator: str) -> Bound:
-    """``*``, ``/`` and ``%`` where at least one side is a decimal; the result's scale follows SQL Server's rules."""
+    """``*``, ``/`` and ``%`` where a side is a decimal; the scale follows SQL Server's rules."""
     a, b = (_as_decimal(side.type) for side in (left, right))
     if operator == "*":
         precision, scale = a.precision + b.precision + 1, a.scale + b.scale

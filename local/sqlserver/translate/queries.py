@@ -93,7 +93,8 @@ class QueryTranslator(ExpressionTranslator):
         if len(left) != len(right):
             raise SqlError(205)
         kinds = [common(a, b) for (_, a), (_, b) in zip(left, right, strict=True)]
-        sql = f"{self._as_types(left_sql, left, kinds)} {node.operator} {self._as_types(right_sql, right, kinds)}"
+        first, second = self._as_types(left_sql, left, kinds), self._as_types(right_sql, right, kinds)
+        sql = f"{first} {node.operator} {second}"
         return f"SELECT * FROM ({sql})", [(n, k) for (n, _), k in zip(left, kinds, strict=True)]
 
     def _as_types(self, sql: str, columns: Columns, kinds: list[SqlType | None]) -> str:

@@ -126,7 +126,7 @@ _MEANINGS: Final[dict[int, Meaning]] = {
     **dict.fromkeys((229, 230, 262, 297, 300, 916, 3110, 15247), _PERMISSION),
     **dict.fromkeys((3201, 3202, 3203, 3271, 3287, 3288, 3289, 3290, 3291, 3292, 3293, 3298, 3634), _STORAGE),
     **dict.fromkeys((3183, 3187, 3189, 3241, 3242, 3243, 3256), _CORRUPT),
-    **dict.fromkeys((4305, 4312, 4318, 4326), _CHAIN_GAP),
+    **dict.fromkeys((4305, 4312, 4318), _CHAIN_GAP),
     **dict.fromkeys((3101, 3102), _IN_USE),
     **dict.fromkeys((1801, 1834, 3141, 3154, 3156, 3159), _TARGET_EXISTS),
     **dict.fromkeys((4327, 4341), _BULK),
@@ -167,6 +167,12 @@ _MEANINGS: Final[dict[int, Meaning]] = {
         "A blob of that name is already there, and SQL Server does not overwrite it.",
         "The next attempt uses a new name.",
         retryable=True,
+    ),
+    4326: Meaning(
+        "log_not_needed",
+        "This log backup ends before what is already restored, so it adds nothing.",
+        "Plan the restore again; the chain has to leave this log out.",
+        meaning="The restore stopped; what was restored so far is left in the RESTORING state.",
     ),
     4330: Meaning(
         "fork",
@@ -231,8 +237,9 @@ _MEANINGS: Final[dict[int, Meaning]] = {
 }
 
 _BY_SYSTEM_ERROR: Final = {
-    **dict.fromkeys((5, 86, 401, 403), _STORAGE_DENIED),  # Windows: access denied, wrong password; HTTP
-    112: _SPACE,  # Windows: disk full
+    # Windows: access denied, not supported (no credential for the address), wrong password; HTTP.
+    **dict.fromkeys((5, 50, 86, 401, 403), _STORAGE_DENIED),
+    112: _SPACE,  # Windows: the disk is full
 }
 """What the number of an operating system's error, or an HTTP status, adds to a message about storage."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.local.sqlserver.chains import Chain
 from tests.local.sqlserver.support import Client, Server, running
 
 _numbers = itertools.count(1)
@@ -52,3 +53,8 @@ def items(database: str, server: Server) -> Iterator[Client]:
 def folder(tmp_path: Path) -> Path:
     """Where a test's backups go."""
     return tmp_path
+
+
+@pytest.fixture
+def chain(items: Client, client: Client, database: str, folder: Path) -> Chain:
+    return Chain(client, database, folder)

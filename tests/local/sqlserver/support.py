@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyodbc
+import pytest
 
 from local import processes
 from local.sqlserver.client import connection_string
@@ -42,6 +44,7 @@ class Client:
     def __init__(self, connection: pyodbc.Connection) -> None:
         self.connection = connection
         self.cursor = connection.cursor()
+        self._closed = False
 
     def run(self, sql: str, *values: Any) -> list[tuple[str, str]]:
         """Run a batch to its end; the messages as (number, text)."""
@@ -49,7 +52,8 @@ class Client:
         found = list(self.cursor.messages or [])
         while self.cursor.nextset():
             found += self.cursor.messages or []
-        return [(re.search(r"\((\d+)\)", state)[1], text.rsplit("]", 1)[-1]) for state, text in found]  # type: ignore[index]
+        # A message is ("[SQLSTATE] (number)", "[source] … text").
+        return [(state.split("(")[1].rstrip(")"), text.rsplit("]", 1)[-1]) for state, text in found]
 
     def numbers(self, sql: str, *values: Any) -> list[int]:
         """The numbers of the messages, without those of progress."""
@@ -69,16 +73,26 @@ class Client:
 
     def refusal(self, sql: str, *values: Any) -> tuple[int, str]:
         """The number and text of the error that a batch must end with."""
-        try:
+        with pytest.raises(pyodbc.Error) as caught:
             self.run(sql, *values)
-        except pyodbc.Error as error:
-            found = _NUMBER.search(error.args[1])
-            assert found, error.args
-            return int(found[1]), error.args[1]
-        raise AssertionError(f"nothing was refused: {sql}")
+        text = str(caught.value.args[1])
+        found = _NUMBER.search(text)
+        assert found, text
+        return int(found[1]), text
+
+    def wait_until_left(self, database: str, seconds: float = 5.0) -> None:
+        """A closed connection is gone for the server a moment later: wait until nobody uses the database."""
+        deadline = time.monotonic() + seconds
+        sql = "SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE database_id = DB_ID(?)"
+        while self.value(sql, database):
+            assert time.monotonic() < deadline, "somebody still uses the database"
+            time.sleep(0.01)
 
     def close(self) -> None:
-        self.connection.close()
+        """Close; may be done twice."""
+        if not self._closed:
+            self._closed = True
+            self.connection.close()
 
 
 def start_server(folder: Path, *options: str, env: dict[str, str] | None = None) -> Server:

@@ -18,14 +18,19 @@ def backup_set(client: Client, database: str, columns: str) -> list[tuple[object
 
 
 def test_a_full_backup_reports_progress_pages_and_success(items: Client, database: str, folder: Path) -> None:
-    messages = items.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f' WITH COMPRESSION, CHECKSUM, STATS = 25")
+    messages = items.run(
+        f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f' WITH COMPRESSION, CHECKSUM, STATS = 25"
+    )
     assert [number for number, _ in messages] == ["3211"] * 4 + ["4035", "4035", "3014"]
     assert messages[0][1] == "25 percent processed."
     assert messages[-1][1].startswith("BACKUP DATABASE successfully processed ")
-    found = backup_set(items, database, "type, is_copy_only, has_backup_checksums, is_damaged, recovery_model, user_name")
+    found = backup_set(
+        items, database, "type, is_copy_only, has_backup_checksums, is_damaged, recovery_model, user_name"
+    )
     assert found == [("D", False, True, False, "FULL", "sa")]
     media = items.rows(
-        "SELECT f.physical_device_name, f.device_type FROM msdb.dbo.backupmediafamily AS f JOIN msdb.dbo.backupset AS b"
+        "SELECT f.physical_device_name, f.device_type FROM msdb.dbo.backupmediafamily"
+        " AS f JOIN msdb.dbo.backupset AS b"
         " ON b.media_set_id = f.media_set_id WHERE b.database_name = ?",
         database,
     )
@@ -43,7 +48,10 @@ def test_the_chain_in_msdb_joins_without_gaps(items: Client, database: str, fold
         items.run(f"INSERT INTO Items VALUES ({number}, N'x')")
         items.run(f"BACKUP LOG [{database}] TO DISK = N'{folder}/l{number}'")
     items.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/d' WITH DIFFERENTIAL")
-    columns = "type, first_lsn, last_lsn, checkpoint_lsn, database_backup_lsn, differential_base_lsn, begins_log_chain"
+    columns = (
+        "type, first_lsn, last_lsn, checkpoint_lsn, database_backup_lsn,"
+        " differential_base_lsn, begins_log_chain"
+    )
     full, log1, log2, diff = backup_set(items, database, columns)
     assert (full[0], log1[0], log2[0], diff[0]) == ("D", "L", "L", "I")
     assert log1[1] <= full[2]  # type: ignore[operator]
@@ -61,6 +69,8 @@ def test_a_net_zero_transaction_moves_the_log_on_and_an_idle_log_backup_is_empty
     items.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f'")
     items.run(f"BACKUP LOG [{database}] TO DISK = N'{folder}/a'")
     items.run("BEGIN TRAN; INSERT INTO Items VALUES (1, NULL); DELETE FROM Items; COMMIT")
+    stats = "SELECT recovery_model, log_since_last_log_backup_mb FROM sys.dm_db_log_stats(DB_ID())"
+    assert items.rows(stats)[0][0] == "FULL"
     items.run(f"BACKUP LOG [{database}] TO DISK = N'{folder}/b'")
     items.run(f"BACKUP LOG [{database}] TO DISK = N'{folder}/c'")
     first, second = backup_set(items, database, "first_lsn, last_lsn")[-2:]
@@ -68,25 +78,35 @@ def test_a_net_zero_transaction_moves_the_log_on_and_an_idle_log_backup_is_empty
     assert second[0] == second[1] == first[1]
 
 
-def test_copy_only_changes_neither_the_base_nor_the_log_chain(items: Client, database: str, folder: Path) -> None:
+def test_copy_only_changes_neither_the_base_nor_the_log_chain(
+    items: Client, database: str, folder: Path
+) -> None:
     items.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f'")
     items.run("INSERT INTO Items VALUES (1, NULL)")
     items.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/cf' WITH COPY_ONLY")
     items.run(f"BACKUP LOG [{database}] TO DISK = N'{folder}/cl' WITH COPY_ONLY")
     items.run(f"BACKUP LOG [{database}] TO DISK = N'{folder}/l'")
     items.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/d' WITH DIFFERENTIAL")
-    rows = backup_set(items, database, "type, is_copy_only, first_lsn, backup_set_uuid, differential_base_guid")
+    rows = backup_set(
+        items, database, "type, is_copy_only, first_lsn, backup_set_uuid, differential_base_guid"
+    )
     full, _, copied_log, log, diff = rows
     assert copied_log[2] == log[2]
     assert diff[4] == full[3]
 
 
 def test_misuse_is_refused_with_the_real_numbers(items: Client, database: str, folder: Path) -> None:
-    log, full = f"BACKUP LOG [{database}] TO DISK = N'{folder}/l'", f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f'"
+    log, full = (
+        f"BACKUP LOG [{database}] TO DISK = N'{folder}/l'",
+        f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f'",
+    )
     assert items.error(log) == 4214
     assert items.error(f"{full} WITH DIFFERENTIAL") == 3035
     assert items.error(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/no/such/f'") == 3201
-    assert "3(The system cannot find the path" in items.refusal(f"BACKUP DATABASE [{database}] TO DISK = N'/dev/null/f'")[1]
+    assert (
+        "3(The system cannot find the path"
+        in items.refusal(f"BACKUP DATABASE [{database}] TO DISK = N'/dev/null/f'")[1]
+    )
     assert items.error("BACKUP DATABASE nowhere TO DISK = N'x'") == 911
     assert items.error("BACKUP DATABASE tempdb TO DISK = N'x'") == 3147
     assert items.error(f"{full} WITH NO_SUCH_OPTION") == 155
@@ -99,7 +119,10 @@ def test_misuse_is_refused_with_the_real_numbers(items: Client, database: str, f
 
 
 def test_every_failure_ends_with_3013(items: Client, database: str) -> None:
-    batch = f"BEGIN TRY BACKUP LOG [{database}] TO DISK = N'x' END TRY BEGIN CATCH SELECT ERROR_NUMBER() END CATCH"
+    batch = (
+        f"BEGIN TRY BACKUP LOG [{database}] TO DISK = N'x' END TRY BEGIN"
+        " CATCH SELECT ERROR_NUMBER() END CATCH"
+    )
     assert items.value(batch) == 4214
 
 
@@ -127,7 +150,9 @@ def test_dates_are_local_whole_seconds_and_the_zone_is_in_quarters_of_an_hour(tm
         client = server.connect()
         client.run("CREATE DATABASE z")
         client.run(f"BACKUP DATABASE z TO DISK = N'{tmp_path}/f'")
-        zone, start, utc = client.rows("SELECT time_zone, backup_start_date, SYSUTCDATETIME() FROM msdb.dbo.backupset")[0]
+        zone, start, utc = client.rows(
+            "SELECT time_zone, backup_start_date, SYSUTCDATETIME() FROM msdb.dbo.backupset"
+        )[0]
         assert zone == -14
         assert start.microsecond == 0
         assert 12590 < (utc - start).total_seconds() < 12630
@@ -152,7 +177,8 @@ def test_a_slow_backup_can_be_watched_killed_and_run_beside_a_log_backup(tmp_pat
         thread = threading.Thread(target=back_up)
         thread.start()
         sql = (
-            "SELECT r.command, r.percent_complete, DB_NAME(r.database_id), s.program_name FROM sys.dm_exec_requests AS r"
+            "SELECT r.command, r.percent_complete, DB_NAME(r.database_id),"
+            " s.program_name FROM sys.dm_exec_requests AS r"
             " JOIN sys.dm_exec_sessions AS s ON s.session_id = r.session_id WHERE r.session_id = ?"
         )
         seen: list[tuple[object, ...]] = []
@@ -199,7 +225,9 @@ def test_a_server_killed_in_mid_backup_shows_only_in_the_messages(tmp_path: Path
         client.close()
 
 
-def test_the_tail_of_the_log_takes_the_database_out_of_service(items: Client, client: Client, database: str, folder: Path) -> None:
+def test_the_tail_of_the_log_takes_the_database_out_of_service(
+    items: Client, client: Client, database: str, folder: Path
+) -> None:
     client.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f'")
     tail = f"BACKUP LOG [{database}] TO DISK = N'{folder}/t' WITH NORECOVERY"
     assert client.error(tail) == 3101

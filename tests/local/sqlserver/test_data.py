@@ -79,7 +79,9 @@ def test_the_octopus_tables_can_be_made_filled_and_counted(database: str, server
     insert = "INSERT INTO Octopus_EpisodeMessages (EpisodeId, Content) VALUES (?, N'a'), (?, N'b')"
     client.run(insert, episode, episode)
     master = server.connect()
-    like = master.rows(f"SELECT name FROM [{database}].sys.tables WHERE name LIKE 'Octopus[_]%' ORDER BY name")
+    like = master.rows(
+        f"SELECT name FROM [{database}].sys.tables WHERE name LIKE 'Octopus[_]%' ORDER BY name"
+    )
     assert [name for (name,) in like] == ["Octopus_Agents", "Octopus_EpisodeMessages", "Octopus_Episodes"]
     counted = f"SELECT COUNT_BIG(*) FROM [{database}].[dbo].[Octopus_EpisodeMessages]"
     assert master.value(counted) == 2
@@ -91,7 +93,8 @@ def test_the_octopus_tables_can_be_made_filled_and_counted(database: str, server
     assert master.rows(stats)[1] == ("Octopus_EpisodeMessages", 2)
     keys = (
         f"SELECT k.COLUMN_NAME FROM [{database}].INFORMATION_SCHEMA.TABLE_CONSTRAINTS AS c"
-        f" JOIN [{database}].INFORMATION_SCHEMA.KEY_COLUMN_USAGE AS k ON k.CONSTRAINT_NAME = c.CONSTRAINT_NAME"
+        f" JOIN [{database}].INFORMATION_SCHEMA.KEY_COLUMN_USAGE AS k"
+        " ON k.CONSTRAINT_NAME = c.CONSTRAINT_NAME"
         " WHERE c.CONSTRAINT_TYPE = 'PRIMARY KEY' AND c.TABLE_NAME = N'Octopus_Agents'"
     )
     assert master.rows(keys) == [("AgentId",)]
@@ -103,14 +106,20 @@ def test_the_octopus_tables_can_be_made_filled_and_counted(database: str, server
 
 
 def test_constraints_answer_with_their_numbers_and_texts(items: Client, database: str) -> None:
-    items.run("CREATE TABLE Child (Id int IDENTITY PRIMARY KEY, Item int NOT NULL CONSTRAINT FK_Item REFERENCES Items (Id))")
+    items.run(
+        "CREATE TABLE Child (Id int IDENTITY PRIMARY KEY, Item int NOT NULL"
+        " CONSTRAINT FK_Item REFERENCES Items (Id))"
+    )
     items.run("INSERT INTO Items VALUES (1, N'one')")
     number, text = items.refusal("INSERT INTO Items VALUES (1, N'again')")
     assert number == 2627
     assert "Cannot insert duplicate key in object 'dbo.Items'. The duplicate key value is (1)." in text
     number, text = items.refusal("INSERT INTO Child (Item) VALUES (7)")
     assert number == 547
-    assert f'FOREIGN KEY constraint "FK_Item". The conflict occurred in database "{database}", table "dbo.Items"' in text
+    assert (
+        f'FOREIGN KEY constraint "FK_Item". The conflict occurred in database "{database}", table "dbo.Items"'
+        in text
+    )
     number, text = items.refusal("INSERT INTO Items (Name) VALUES (N'no id')")
     assert number == 515
     assert "Cannot insert the value NULL into column 'Id'" in text
@@ -182,7 +191,10 @@ def test_queries_join_group_order_and_page(items: Client) -> None:
     assert items.rows("SELECT Name, COUNT(*) AS n FROM Items GROUP BY Name HAVING COUNT(*) > 1") == [("b", 2)]
     assert items.rows("SELECT TOP (2) Id FROM Items ORDER BY Id DESC") == [(4,), (3,)]
     assert items.rows("SELECT Id FROM Items ORDER BY Id OFFSET 1 ROWS FETCH NEXT 2 ROWS ONLY") == [(2,), (3,)]
-    cte = "WITH c AS (SELECT Id FROM Items WHERE Name = N'B') SELECT SUM(Id) FROM c UNION ALL SELECT MAX(Id) FROM Items"
+    cte = (
+        "WITH c AS (SELECT Id FROM Items WHERE Name = N'B') SELECT SUM(Id)"
+        " FROM c UNION ALL SELECT MAX(Id) FROM Items"
+    )
     assert items.rows(cte) == [(5,), (4,)]
     exists = "SELECT i.Id FROM Items AS i WHERE EXISTS (SELECT 1 FROM Items AS j WHERE j.Id = i.Id + 3)"
     assert items.rows(exists) == [(1,)]
@@ -195,11 +207,14 @@ def test_queries_join_group_order_and_page(items: Client) -> None:
 def test_variables_control_flow_and_errors_work_as_in_a_careful_script(items: Client) -> None:
     items.run(
         "SET NOCOUNT ON; DECLARE @n int = 2; IF NOT EXISTS (SELECT 1 FROM Items WHERE Id = @n)"
-        " BEGIN INSERT INTO Items VALUES (@n, N'made'); EXEC(N'INSERT INTO Items VALUES (3, N''nested'')'); END"
+        " BEGIN INSERT INTO Items VALUES (@n, N'made'); EXEC(N'INSERT"
+        " INTO Items VALUES (3, N''nested'')'); END"
         " ELSE INSERT INTO Items VALUES (9, N'wrong');"
     )
     assert items.rows("SELECT Id, Name FROM Items ORDER BY Id") == [(2, "made"), (3, "nested")]
-    caught = "BEGIN TRY INSERT INTO Items VALUES (2, N'again') END TRY BEGIN CATCH SELECT ERROR_NUMBER() END CATCH"
+    caught = (
+        "BEGIN TRY INSERT INTO Items VALUES (2, N'again') END TRY BEGIN CATCH SELECT ERROR_NUMBER() END CATCH"
+    )
     assert items.value(caught) == 2627
     assert items.error("THROW 51000, N'mine', 1") == 51000
     items.run("INSERT INTO Items VALUES (7, N'x')")
@@ -207,12 +222,14 @@ def test_variables_control_flow_and_errors_work_as_in_a_careful_script(items: Cl
 
 
 def test_the_server_tells_who_it_is(client: Client) -> None:
-    properties = "ProductVersion ProductMajorVersion EngineEdition Edition MachineName ServerName".split()
+    properties = ["ProductVersion", "ProductMajorVersion", "EngineEdition", "Edition", "MachineName"]
     sql = "SELECT " + ", ".join(f"SERVERPROPERTY('{name}')" for name in properties)
     version, major, edition, *_ = client.rows(sql)[0]
     assert (version.split(".")[0], major, edition) == ("16", "16", 3)
     assert client.value("SELECT SERVERPROPERTY('InstanceDefaultDataPath')").endswith("/")
-    assert client.rows("SELECT SUSER_SNAME(), DB_NAME(), IS_SRVROLEMEMBER('sysadmin')") == [("sa", "master", 1)]
+    assert client.rows("SELECT SUSER_SNAME(), DB_NAME(), IS_SRVROLEMEMBER('sysadmin')") == [
+        ("sa", "master", 1)
+    ]
     assert client.value("SELECT QUOTENAME(N'a]b')") == "[a]]b]"
     assert client.rows("SELECT LEN(N'ab  '), DATALENGTH(N'ab')") == [(2, 4)]
     difference = client.value("SELECT DATEDIFF(minute, SYSUTCDATETIME(), SYSDATETIME())")

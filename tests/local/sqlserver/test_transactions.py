@@ -13,7 +13,9 @@ from tests.local.sqlserver.support import Client, Server
 MARK = "rp_01JD9ZK3V7Q8W2X4Y6Z8A0B2C4"
 
 
-def test_with_autocommit_off_the_driver_commits_and_rolls_back(items: Client, server: Server, database: str) -> None:
+def test_with_autocommit_off_the_driver_commits_and_rolls_back(
+    items: Client, server: Server, database: str
+) -> None:
     other = server.connect(database, autocommit=False)
     other.cursor.execute("INSERT INTO Items VALUES (1, N'kept')")
     assert items.value("SELECT COUNT(*) FROM Items") == 0
@@ -34,7 +36,12 @@ def test_a_failed_statement_is_undone_and_the_transaction_goes_on(items: Client)
 
 def test_with_xact_abort_a_failed_statement_undoes_the_transaction(items: Client) -> None:
     items.run("SET XACT_ABORT ON")
-    assert items.error("BEGIN TRAN; INSERT INTO Items VALUES (1, N'a'); INSERT INTO Items VALUES (1, N'b'); COMMIT") == 2627
+    assert (
+        items.error(
+            "BEGIN TRAN; INSERT INTO Items VALUES (1, N'a'); INSERT INTO Items VALUES (1, N'b'); COMMIT"
+        )
+        == 2627
+    )
     assert items.rows("SELECT @@TRANCOUNT, (SELECT COUNT(*) FROM Items)") == [(0, 0)]
 
 
@@ -57,7 +64,11 @@ def test_a_mark_is_remembered_with_its_lsn_and_time(items: Client, database: str
         f" (MarkName, PointId, MarkedAt) VALUES (N'{MARK}', 'p', SYSUTCDATETIME()); COMMIT"
     )
     found = items.rows(
-        "SELECT mark_name, description, user_name FROM msdb.dbo.logmarkhistory WHERE database_name = ? AND lsn > 0", database
+        (
+            "SELECT mark_name, description, user_name FROM"
+            " msdb.dbo.logmarkhistory WHERE database_name = ? AND lsn > 0"
+        ),
+        database,
     )
     assert found == [(MARK, "nightly", "sa")]
 
@@ -68,7 +79,8 @@ def test_a_mark_in_two_databases_is_in_the_log_of_both(client: Client, server: S
         client.run(f"CREATE TABLE [{name}].dbo.M (a int)")
     client.run("CREATE DATABASE [twin_c]")
     client.run(
-        "BEGIN TRANSACTION twins WITH MARK; INSERT INTO [twin_a].dbo.M VALUES (1); INSERT INTO [twin_b].dbo.M VALUES (1); COMMIT"
+        "BEGIN TRANSACTION twins WITH MARK; INSERT INTO [twin_a].dbo.M"
+        " VALUES (1); INSERT INTO [twin_b].dbo.M VALUES (1); COMMIT"
     )
     sql = "SELECT database_name FROM msdb.dbo.logmarkhistory WHERE mark_name = 'twins' ORDER BY database_name"
     assert client.rows(sql) == [("twin_a",), ("twin_b",)]
@@ -77,14 +89,20 @@ def test_a_mark_in_two_databases_is_in_the_log_of_both(client: Client, server: S
 def test_a_mark_needs_a_name_of_at_most_32_characters(items: Client) -> None:
     assert items.error("BEGIN TRANSACTION WITH MARK N'x'") == 3901
     assert items.error(f"BEGIN TRANSACTION {'x' * 33} WITH MARK") == 103
-    long = "DECLARE @n varchar(40) = REPLICATE('y', 40); BEGIN TRAN @n WITH MARK; INSERT INTO Items VALUES (1, NULL); COMMIT"
+    long = (
+        "DECLARE @n varchar(40) = REPLICATE('y', 40); BEGIN TRAN"
+        " @n WITH MARK; INSERT INTO Items VALUES (1, NULL); COMMIT"
+    )
     items.run(long)
-    assert items.value("SELECT mark_name FROM msdb.dbo.logmarkhistory WHERE mark_name LIKE 'yyy%'") == "y" * 32
+    assert (
+        items.value("SELECT mark_name FROM msdb.dbo.logmarkhistory WHERE mark_name LIKE 'yyy%'") == "y" * 32
+    )
 
 
 def test_a_second_mark_inside_a_marked_transaction_is_ignored_with_a_warning(items: Client) -> None:
     numbers = items.numbers(
-        "BEGIN TRAN outer_mark WITH MARK; BEGIN TRAN inner_mark WITH MARK; INSERT INTO Items VALUES (1, NULL); COMMIT; COMMIT"
+        "BEGIN TRAN outer_mark WITH MARK; BEGIN TRAN inner_mark WITH"
+        " MARK; INSERT INTO Items VALUES (1, NULL); COMMIT; COMMIT"
     )
     assert 3920 in numbers
     sql = "SELECT COUNT(*) FROM msdb.dbo.logmarkhistory WHERE mark_name IN ('outer_mark', 'inner_mark')"
@@ -123,7 +141,9 @@ def test_writers_of_one_database_take_turns(items: Client, server: Server, datab
     first.close()
 
 
-def test_two_sessions_that_wait_for_each_other_end_with_a_victim(items: Client, server: Server, database: str) -> None:
+def test_two_sessions_that_wait_for_each_other_end_with_a_victim(
+    items: Client, server: Server, database: str
+) -> None:
     other = server.connect(database)
     items.run("BEGIN TRAN; SELECT COUNT(*) FROM Items WITH (TABLOCK, HOLDLOCK)")
     other.run("BEGIN TRAN; SELECT COUNT(*) FROM Items WITH (TABLOCK, HOLDLOCK)")
@@ -136,7 +156,9 @@ def test_two_sessions_that_wait_for_each_other_end_with_a_victim(items: Client, 
     other.close()
 
 
-def test_a_snapshot_transaction_sees_the_database_as_it_was(items: Client, server: Server, database: str) -> None:
+def test_a_snapshot_transaction_sees_the_database_as_it_was(
+    items: Client, server: Server, database: str
+) -> None:
     reader = server.connect(database)
     reader.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
     assert reader.error("BEGIN TRAN; SELECT COUNT(*) FROM Items") == 3952
@@ -145,7 +167,9 @@ def test_a_snapshot_transaction_sees_the_database_as_it_was(items: Client, serve
     reader.run("BEGIN TRAN; SELECT COUNT(*) FROM Items")
     items.run("INSERT INTO Items VALUES (1, N'later')")
     assert reader.value("SELECT COUNT(*) FROM Items") == 0
-    assert reader.error("UPDATE Items SET Name = N'x' WHERE Id = 1; INSERT INTO Items VALUES (5, N'x')") == 3960
+    assert (
+        reader.error("UPDATE Items SET Name = N'x' WHERE Id = 1; INSERT INTO Items VALUES (5, N'x')") == 3960
+    )
     assert reader.value("SELECT @@TRANCOUNT") == 0
     assert reader.value("SELECT COUNT(*) FROM Items") == 1
     reader.close()

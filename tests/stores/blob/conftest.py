@@ -28,7 +28,7 @@ def storage(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stora
         for name in CONTAINERS:
             container = opened.container(name)
             with contextlib.suppress(ResourceNotFoundError):
-                if not any(True for _ in container.list_blobs(include=["uncommittedblobs"])):
+                if next(iter(container.list_blobs(include=["uncommittedblobs"])), None) is None:
                     continue
                 container.delete_container()  # faster than blob by blob
             container.create_container()

@@ -21,6 +21,10 @@ from shared.clock import Clock, SystemClock
 QUICK = Patience(connect_seconds=2, read_seconds=20, retries=2, backoff_seconds=0)
 
 
+CANARY = "sig=canary-that-must-not-be-seen"
+"""Stands for the SAS that a service's error text can quote."""
+
+
 class SetClock:
     """A clock that stands still until it is moved; sleeping moves it."""
 
@@ -132,7 +136,7 @@ class Proxy:
         self.troubles.append(Trouble(matches, times, "lose"))
 
     def answer(self, matches: Matches, status: int, code: str, times: int = 1) -> None:
-        """The caller gets an error and Azurite never hears of it."""
+        """The caller gets an error, with a canary in its text, and Azurite never hears of it."""
         self.troubles.append(Trouble(matches, times, "answer", status, code))
 
     def damage_request(self, matches: Matches, times: int = 1) -> None:
@@ -156,7 +160,9 @@ class Proxy:
         trouble = self._trouble(request)
         kind = trouble.kind if trouble else ""
         if trouble and kind == "answer":
-            self._reply(handler, trouble.status, {"x-ms-error-code": trouble.code}, b"")
+            text = f"<Error><Code>{trouble.code}</Code><Message>{CANARY}</Message></Error>".encode()
+            headers = {"x-ms-error-code": trouble.code, "Content-Type": "application/xml"}
+            self._reply(handler, trouble.status, headers, text)
             return
         if kind == "damage":
             body = bytes([body[0] ^ 1]) + body[1:]

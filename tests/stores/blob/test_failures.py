@@ -26,9 +26,9 @@ from shared.errors import (
     UnreachableError,
 )
 from shared.model.backups import BlobRef
-from tests.stores.blob.support import Proxy, closed_port, storage_at
+from tests.stores.blob.support import CANARY, Proxy, closed_port, storage_at
 
-CANARY = base64.b64encode(b"canary: this key must never be seen, 64 bytes like those of Azure").decode()
+WRONG_KEY = base64.b64encode(b"canary: a key that must never be seen, 64 bytes like those of Azure").decode()
 REF = BlobRef(container="data", name="1.bak", size=1, etag='"0x1"')
 
 Use = Callable[[Storage], object]
@@ -65,10 +65,10 @@ def everything_said(error: BaseException, logs: pytest.LogCaptureFixture) -> str
 def test_a_wrong_key_is_not_permitted_and_is_not_shown(
     storage: Storage, azurite: Azurite, use: Use, all_logs: pytest.LogCaptureFixture
 ) -> None:
-    with storage_at(azurite.url, CANARY) as opened, pytest.raises(NotPermittedError) as refused:
+    with storage_at(azurite.url, WRONG_KEY) as opened, pytest.raises(NotPermittedError) as refused:
         use(opened)
     assert "BACKUP_STORAGE_CREDENTIAL" in refused.value.hint
-    assert CANARY not in everything_said(refused.value, all_logs)
+    assert WRONG_KEY not in everything_said(refused.value, all_logs)
 
 
 def test_a_key_that_is_no_key_is_not_permitted_and_is_not_shown(
@@ -87,7 +87,7 @@ def test_a_wrong_sas_is_not_permitted_and_is_not_shown(
         ACCOUNT,
         "data",
         "1.bak",
-        account_key=CANARY,
+        account_key=WRONG_KEY,
         permission=BlobSasPermissions(read=True),
         expiry=datetime.now(UTC) + timedelta(hours=1),
     )
@@ -97,6 +97,16 @@ def test_a_wrong_sas_is_not_permitted_and_is_not_shown(
         blob.download_blob()
     error = everything_said(refused.value, all_logs).replace(all_logs.text, "")
     assert signature not in error
+
+
+@every_use
+def test_what_the_service_says_is_not_passed_on_because_it_can_quote_a_sas(
+    troubled: Storage, proxy: Proxy, use: Use, all_logs: pytest.LogCaptureFixture
+) -> None:
+    proxy.answer(lambda _: True, 403, "AuthorizationFailure", times=9)
+    with pytest.raises(NotPermittedError) as refused:
+        use(troubled)
+    assert CANARY not in everything_said(refused.value, all_logs)
 
 
 def test_a_sas_of_an_unreachable_host_is_not_shown(all_logs: pytest.LogCaptureFixture) -> None:
@@ -111,7 +121,7 @@ def test_a_sas_of_an_unreachable_host_is_not_shown(all_logs: pytest.LogCaptureFi
 def test_an_account_that_does_not_answer_is_unreachable_after_bounded_retries(use: Use) -> None:
     nobody = f"http://127.0.0.1:{closed_port()}/{ACCOUNT}"
     with (
-        storage_at(nobody, CANARY) as opened,
+        storage_at(nobody, WRONG_KEY) as opened,
         pytest.raises(UnreachableError, match="does not answer") as failed,
     ):
         use(opened)

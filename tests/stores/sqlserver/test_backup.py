@@ -14,6 +14,8 @@ from shared.model.backups import Kind
 from shared.stores.sqlserver.store import SqlServerStore
 from tests.stores.sqlserver.support import Chain, Database
 
+pytestmark = pytest.mark.real
+
 CLOCKS_DIFFER = timedelta(seconds=5)
 
 

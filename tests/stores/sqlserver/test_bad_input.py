@@ -29,6 +29,8 @@ from shared.settings import SqlServerSettings
 from shared.stores.sqlserver.store import SqlServerStore
 from tests.stores.sqlserver.support import Chain, Database, TestServer, make_database, store_for
 
+pytestmark = pytest.mark.real
+
 CANARY = "CANARY-7f3a8b2c"
 
 

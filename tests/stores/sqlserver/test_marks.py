@@ -16,6 +16,8 @@ from shared.stores.sqlserver.statements import quote_name
 from shared.stores.sqlserver.store import SqlServerStore
 from tests.stores.sqlserver.support import Chain, Database, TestServer, make_database, mark_name
 
+pytestmark = pytest.mark.real
+
 
 def test_a_mark_is_in_the_log_history_and_in_the_marker_table(
     disk_store: SqlServerStore, database: Database

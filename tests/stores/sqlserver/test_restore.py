@@ -15,6 +15,8 @@ from shared.stores.sqlserver.statements import quote_name
 from shared.stores.sqlserver.store import SqlServerStore
 from tests.stores.sqlserver.support import Chain, Database, mark_name
 
+pytestmark = pytest.mark.real
+
 
 def full_chain(store: SqlServerStore, database: Database, mark: str) -> Chain:
     """Full, log, differential, a log that holds the mark, and one after it; a row before each."""

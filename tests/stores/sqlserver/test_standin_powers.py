@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ from tests.stores.sqlserver.support import (
     make_database,
     standin_server,
     store_for,
+)
+
+pytestmark = pytest.mark.skipif(
+    "SQLSERVER_CONNECTION" in os.environ, reason="a real server is neither slowed down nor killed"
 )
 
 NAME = "octopus_test_powers"

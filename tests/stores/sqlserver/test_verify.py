@@ -11,6 +11,8 @@ from shared.model.backups import Kind, Manifest, QdrantFacts
 from shared.stores.sqlserver.store import SqlServerStore
 from tests.stores.sqlserver.support import Chain, Database
 
+pytestmark = pytest.mark.real
+
 
 @pytest.mark.parametrize("kind", [Kind.FULL, Kind.DIFFERENTIAL, Kind.LOG])
 def test_a_sound_backup_is_confirmed_by_the_server_itself(

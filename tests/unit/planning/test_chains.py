@@ -187,6 +187,31 @@ def test_an_older_full_bridges_what_the_newer_one_cannot() -> None:
     assert refused(backups, ToTime(at(3.5))).code == "target_after_last_log"
 
 
+def test_a_gap_of_a_single_record_is_a_gap() -> None:
+    assert refused([full("F1", 100, 1), log("L1", 101, 200, 2)], ToLogEnd("L1")).code == "no_chain"
+    assert ids(found([full("F1", 100, 1), log("L1", 100, 200, 2)], ToLogEnd("L1"))) == ["F1", "L1"]
+
+
+def test_a_later_log_that_overlaps_bridges_the_gap_before_the_first_two() -> None:
+    backups = [
+        full("F1", 100, 1),
+        log("L2", 150, 200, 3),
+        log("L3", 200, 250, 4),
+        log("C", 50, 400, 5, is_copy_only=True),
+    ]
+    assert ids(found(backups, ToTime(at(2)))) == ["F1", "C"]
+
+
+def test_a_full_at_the_end_of_the_first_log_of_an_idle_hour_is_still_the_newest() -> None:
+    backups = [full("F1", 100, 1), full("F2", 200, 2), log("L1", 90, 200, 3), log("L2", 200, 300, 4)]
+    assert ids(found(backups, ToTime(at(2.5)))) == ["F2", "L2"]
+
+
+def test_a_full_after_a_mark_is_left_because_it_ended_after_the_target() -> None:
+    backups = [*DAY[:2], full("F2", 190, 2.5), DAY[2]]
+    assert why_not(found(backups, ToLsn(160)), "F2") == "ended after the target"
+
+
 def test_the_reasons_of_data_backups_that_were_left() -> None:
     backups = [
         full("F1", 100, 1),
@@ -369,6 +394,15 @@ def test_a_window_is_cut_at_a_bulk_logged_log() -> None:
     first, second = restorable_windows(backups)
     assert "bulk-logged" in first.why
     assert (first.end, second.start, second.end) == (at(3), at(4) + timedelta(seconds=5), at(5))
+
+
+def test_after_a_log_that_took_no_time_a_window_begins_a_second_later() -> None:
+    bulk = log("B", 90, 250, 4, has_bulk_logged_data=True, finished_at=at(4))
+    backups = [full("F1", 100, 1), bulk, log("L", 250, 300, 5)]
+    start = at(4) + timedelta(seconds=1)
+    assert start in [window.start for window in restorable_windows(backups)]
+    assert ids(found(backups, ToTime(start))) == ["F1", "B", "L"]
+    assert refused(backups, ToTime(at(4))).after == start
 
 
 def a_year() -> list[SqlHint]:

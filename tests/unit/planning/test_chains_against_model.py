@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 from hypothesis import given, settings
@@ -21,16 +21,15 @@ from shared.planning.chains import (
 )
 from tests.unit.planning.sqlserver_model import Database, Restoring, Stop, every_restore, replay
 
-FATES = st.sampled_from(["kept", "kept", "kept", "kept", "lost", "damaged"])
-OPERATIONS = st.one_of(
-    st.tuples(st.just("work"), st.integers(0, 3), st.sampled_from([False, False, False, True])),
-    st.tuples(st.just("full"), FATES, st.sampled_from([False, False, True])),
-    st.tuples(st.just("differential"), FATES),
-    st.tuples(st.just("log"), FATES, st.sampled_from([False, False, False, True])),
-    st.tuples(st.just("log"), st.just("kept")),
-    st.tuples(st.just("restored_to"), st.floats(0, 1)),
-)
-MANY = settings(max_examples=200, deadline=None, derandomize=True)
+FATES = st.sampled_from(["kept"] * 6 + ["lost", "damaged"])
+SELDOM = st.sampled_from([False] * 5 + [True])
+WORK = st.tuples(st.just("work"), st.integers(1, 3), SELDOM)
+LOG = st.tuples(st.just("log"), FATES, SELDOM)
+FULL = st.tuples(st.just("full"), FATES, SELDOM)
+DIFFERENTIAL = st.tuples(st.just("differential"), FATES)
+RESTORED = st.tuples(st.just("restored_to"), st.floats(0.3, 1))
+OPERATIONS = st.one_of(WORK, WORK, WORK, LOG, LOG, LOG, LOG, FULL, DIFFERENTIAL, RESTORED)
+MANY = settings(max_examples=250, deadline=None, derandomize=True)
 
 
 @st.composite
@@ -39,10 +38,19 @@ def lives(draw: st.DrawFn) -> Database:
     database = Database()
     database.work(1)
     database.full("kept")
-    for name, *arguments in draw(st.lists(OPERATIONS, min_size=2, max_size=16)):
+    database.work(2)
+    for name, *arguments in draw(st.lists(OPERATIONS, min_size=7, max_size=16)):
         getattr(database, name)(*arguments)
     database.work(1)
     return database
+
+
+@st.composite
+def lives_and_instants(draw: st.DrawFn) -> tuple[Database, datetime]:
+    """An instant at, shortly after or well after an operation."""
+    database = draw(lives())
+    begun, _ = draw(st.sampled_from(database.past))
+    return database, begun + timedelta(seconds=draw(st.sampled_from([0, 2, 3, 6])))
 
 
 def reached(database: Database, found: Chain) -> Restoring:
@@ -146,11 +154,11 @@ def _ends_later(database: Database, other: Restoring, found: Chain) -> bool:
 
 
 @MANY
-@given(lives(), st.integers(0, 200))
+@given(lives_and_instants())
 def test_the_differential_is_the_newest_usable_one_of_the_newest_usable_full(
-    database: Database, tick: int
+    life: tuple[Database, datetime],
 ) -> None:
-    time = database.past[0][0] + timedelta(seconds=tick)
+    database, time = life
     found = chain(database.backups, ToTime(time))
     if not isinstance(found, Chain):
         return
@@ -184,9 +192,9 @@ def test_every_instant_of_a_restorable_window_can_be_restored(
 
 
 @MANY
-@given(lives(), st.integers(0, 250))
-def test_the_nearest_moments_of_a_refusal_can_be_restored(database: Database, tick: int) -> None:
-    time = database.past[0][0] + timedelta(seconds=tick)
+@given(lives_and_instants())
+def test_the_nearest_moments_of_a_refusal_can_be_restored(life: tuple[Database, datetime]) -> None:
+    database, time = life
     found = chain(database.backups, ToTime(time))
     if isinstance(found, NoChain):
         for nearest in (found.before, found.after):

@@ -42,6 +42,7 @@ def failure(number: int, text: str = "something") -> BackupSystemError:
         ((3023,), "backup_running", SqlServerError),
         ((3183, 3189, 3241, 3256), "corrupt_backup", IntegrityError),
         ((4305, 4312), "chain_gap", SqlServerError),
+        ((4326,), "log_not_needed", SqlServerError),
         ((4330,), "fork", SqlServerError),
         ((3136,), "wrong_base", SqlServerError),
         ((3132,), "stripe_missing", IntegrityError),

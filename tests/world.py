@@ -1,0 +1,418 @@
+"""A small real world for tests: Blob Storage, SQL Server and Qdrant as child processes, Octopus' memory in them.
+
+The servers are started once for a worker. Each test gets a storage account, a database and a Qdrant without
+collections of its own, so that tests know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import itertools
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pyodbc
+import pytest
+from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
+
+from local import processes
+from local.azurite import Azurite
+from local.octopus import loading, schema, truth
+from local.octopus.knowledge import Theme
+from local.octopus.memory import Memory
+from local.octopus.rows import Agent, Message
+from local.sqlserver.client import connection_string
+from local.stack import marker_batches
+from shared.blob.storage import CONTAINERS
+from shared.clock import SystemClock
+from shared.composition import System, compose
+from shared.model.backups import Kind
+from shared.model.plans import Plan, PlanRequest, StartRequest
+from shared.model.points import RecoveryPoint
+from shared.model.requests import BackupRequest, PointRequest
+from shared.model.runs import DEAD_AFTER, Run, RunKind
+from shared.settings import load
+from shared.workflows import starts
+from shared.workflows.outcomes import Activity
+from shared.workflows.plans import make_plans
+from shared.workflows.registry import WORKFLOWS, activities
+from shared.workflows.restores import start_restore
+from shared.workflows.runner import DirectRunner
+from shared.workflows.runs import Start, Ticket
+
+ROOT = Path(__file__).resolve().parents[1]
+SA_PASSWORD = "Sa-canary-5e7f1c"  # found nowhere but where it belongs: the tests for secrets look for it
+NEVER = "0 0 0 1 1 *"
+
+THEMES = (
+    Theme("Statements", "statements", ("nonlocal", "pass")),
+    Theme("Types", "types", ("booleans", "integers")),
+)
+LATER = Theme("Expressions", "expressions", ("lambda",))
+
+_ACCOUNTS = 200
+_numbers = itertools.count(1)
+
+
+def _key_of(account: str) -> str:
+    return base64.b64encode(hashlib.sha512(account.encode()).digest()).decode()
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The running servers of this worker."""
+
+    folder: Path
+    azurite: Azurite
+    sqlserver: processes.Child
+    qdrant: processes.Child
+
+    @property
+    def qdrant_url(self) -> str:
+        return str(self.qdrant.ready["url"])
+
+    def connection(self, database: str = "master") -> str:
+        return connection_string(int(self.sqlserver.ready["port"]), SA_PASSWORD, database=database)
+
+    def storage_url(self, account: str) -> str:
+        parts = urlsplit(self.azurite.url)
+        return f"{parts.scheme}://{parts.netloc}/{account}"
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Servers]:
+    """Start the servers; they are stopped when the block is left."""
+    names = [f"world{number:03}" for number in range(1, _ACCOUNTS)]
+    children: list[processes.Child] = []
+    with processes.stopping(children):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AZURITE_ACCOUNTS", ";".join(f"{name}:{_key_of(name)}" for name in names))
+            azurite = Azurite(folder / "azurite").start()
+        children.append(azurite.child)
+
+        def launch(name: str, **env: str) -> processes.Child:
+            command = [sys.executable, "-m", f"local.{name}", "--data-dir", str(folder / name)]
+            log = folder / f"{name}.log"
+            child = processes.start(name, command, log=log, env={**azurite.env(), **env}, cwd=ROOT)
+            children.append(child)
+            return child
+
+        yield Servers(folder, azurite, launch("sqlserver", STANDIN_SA_PASSWORD=SA_PASSWORD), launch("qdrant"))
+
+
+@dataclass
+class World:
+    """One test's part of the servers, and the system that works with it."""
+
+    servers: Servers
+    account: str
+    database: str
+    environ: dict[str, str]
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    @property
+    def account_key(self) -> str:
+        return _key_of(self.account)
+
+    @property
+    def sql(self) -> str:
+        """ODBC connection string of the Octopus database."""
+        return self.servers.connection(self.database)
+
+    @cached_property
+    def system(self) -> System:
+        """The system, from this world's settings, which are in this process's environment."""
+        return compose(load())
+
+    @cached_property
+    def memory(self) -> Memory:
+        return Memory(self.sql, self.servers.qdrant_url, self.clock)
+
+    @cached_property
+    def qdrant(self) -> httpx.Client:
+        return httpx.Client(base_url=self.servers.qdrant_url, timeout=30, trust_env=False)
+
+    @cached_property
+    def storage(self) -> BlobServiceClient:
+        """The storage account, past everything of ours."""
+        return BlobServiceClient(
+            self.servers.storage_url(self.account),
+            credential=self.account_key,
+            connection_verify=str(self.servers.azurite.certificate),
+        )
+
+    # What Octopus does.
+
+    def populate(self) -> None:
+        """Octopus begins: tables, the marker schema, two agents with documents and episodes."""
+        with self.admin() as master:
+            master.execute(f"CREATE DATABASE [{self.database}]")
+            master.execute(f"ALTER DATABASE [{self.database}] SET ALLOW_SNAPSHOT_ISOLATION ON")
+        with contextlib.closing(pyodbc.connect(self.sql, autocommit=True, timeout=10)) as octopus:
+            schema.migrate(octopus)
+            for batch in marker_batches():
+                octopus.execute(batch)
+        for theme in THEMES:
+            self.add_agent(theme)
+
+    def add_agent(self, theme: Theme) -> Agent:
+        """An agent with its documents and an episode."""
+        agent = loading.add_agent(self.memory, theme)
+        self.memory.index(agent, theme.sources())
+        self.talk(agent, f"What is {theme.sections[0]}?")
+        return agent
+
+    def talk(self, agent: Agent, question: str) -> None:
+        """One more episode."""
+        said = (Message("user", question), Message("assistant", f"You asked: {question}"))
+        self.memory.remember(agent, "session-1", "user-1", said)
+
+    def work(self, what: str = "and then?") -> None:
+        """A little more of everything: an episode, so that there is something in the log."""
+        self.talk(self.memory.agents()[0], what)
+
+    def lose_database(self, name: str | None = None) -> None:
+        name = name or self.database
+        with self.admin() as master:
+            row = master.execute("SELECT state_desc FROM sys.databases WHERE name = ?", name).fetchone()
+            if row and row[0] == "ONLINE":
+                master.execute(f"ALTER DATABASE [{name}] SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
+            if row:
+                master.execute(f"DROP DATABASE [{name}]")
+
+    def lose_collections(self) -> None:
+        for name in self.collections():
+            self.qdrant.delete(f"/collections/{name}").raise_for_status()
+
+    def lose_everything(self) -> None:
+        self.lose_database()
+        self.lose_collections()
+
+    # What is there.
+
+    def truth(self) -> truth.Truth:
+        return truth.read(self.sql, self.servers.qdrant_url)
+
+    def copy(self, database: str, collections: Mapping[str, str]) -> truth.Truth:
+        """What a restored copy holds, its collections under the names of their originals."""
+        points = truth.points(self.servers.qdrant_url)
+        originals = {name: points[restored] for name, restored in collections.items()}
+        return truth.Truth(truth.rows(self.servers.connection(database)), originals)
+
+    def collections(self) -> list[str]:
+        listed = self.qdrant.get("/collections").raise_for_status().json()["result"]["collections"]
+        return sorted(one["name"] for one in listed)
+
+    def databases(self) -> dict[str, str]:
+        return self.system.sqlserver.databases()
+
+    @contextlib.contextmanager
+    def admin(self) -> Iterator[pyodbc.Connection]:
+        connection = pyodbc.connect(self.servers.connection(), autocommit=True, timeout=10)
+        with contextlib.closing(connection):
+            yield connection
+
+    def fault(self, **order: Any) -> None:
+        """Order a fault from the stand-in Qdrant."""
+        self.qdrant.post("/_standin/faults", json=order).raise_for_status()
+
+    # What the system does.
+
+    def run(self, start: Start, **instead: Activity) -> Run:
+        """Run a workflow to its end; activities can be exchanged by name. Returns the run as it is then."""
+        known = {**activities(lambda: self.system), **instead}
+        DirectRunner(known, self.clock).run(WORKFLOWS[start.workflow], start.payload)
+        return self.look(start)
+
+    def look(self, start: Start) -> Run:
+        ticket = Ticket.of(start.payload)
+        return self.system.catalogue.runs.get(ticket.kind, ticket.run_id)
+
+    def activity(self, name: str) -> Activity:
+        return activities(lambda: self.system)[name]
+
+    def back_up(self, kind: Kind) -> Run:
+        """One backup, which must succeed."""
+        run = self.run(starts.start_backup(self.system, BackupRequest(kind=kind)))
+        assert run.state == "succeeded", run.error
+        return run
+
+    def make_point(self, name: str | None = None) -> RecoveryPoint:
+        """One recovery point, whose run must succeed; it may be incomplete."""
+        run = self.run(starts.start_point(self.system, PointRequest(name=name)))
+        assert run.state == "succeeded", run.error
+        return self.system.catalogue.points.get(run.step("point").evidence["point_id"])
+
+    def plans(self, target: object = "latest", **more: object) -> list[Plan]:
+        """The plans for a target, as a person asks for them."""
+        return make_plans(self.system, PlanRequest.model_validate({"target": target, **more}))
+
+    def plan(self, target: object = "latest", **more: object) -> Plan:
+        """The only plan for a target."""
+        (plan,) = self.plans(target, **more)
+        return plan
+
+    def begin(self, plan: Plan) -> Start:
+        return start_restore(self.system, StartRequest(plan_id=plan.id, digest=plan.digest))
+
+    def restore(self, plan: Plan) -> Run:
+        """Restore by a plan; must succeed."""
+        run = self.run(self.begin(plan))
+        failed = [(step.id, step.error) for step in run.steps if step.state != "succeeded"]
+        assert run.state == "succeeded", (run.error, failed)
+        return run
+
+    # What befalls it.
+
+    def die(self, start: Start) -> None:
+        """Let a run's owner have been dead for long enough: its last sign of life is moved into the past."""
+        ticket = Ticket.of(start.payload)
+        long_ago = self.clock.now() - DEAD_AFTER - timedelta(minutes=1)
+        self.system.catalogue.runs.update(
+            ticket.kind,
+            ticket.run_id,
+            ticket.attempt,
+            lambda run: run.model_copy(update={"heartbeat_at": long_ago}),
+        )
+
+    def again(self, start: Start) -> Start:
+        """The next attempt at a run."""
+        attempt = start.payload["attempt"] + 1
+        return replace(start, payload={**start.payload, "attempt": attempt})
+
+    def blobs(self, container: str, prefix: str = "") -> list[str]:
+        client = self.storage.get_container_client(container)
+        return sorted(str(name) for name in client.list_blob_names(name_starts_with=prefix))
+
+    def delete_blob(self, container: str, name: str) -> None:
+        self.storage.get_blob_client(container, name).delete_blob()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[World]:
+        """The same world under other settings: those that are in the environment now."""
+        other = replace(self)
+        try:
+            yield other
+        finally:
+            other.close()
+
+    def close(self) -> None:
+        self.memory.close()
+        self.storage.close()
+        self.qdrant.close()
+        if "system" in self.__dict__:
+            self.system.qdrant.close()
+            self.system.storage.close()
+
+
+def settings_of(servers: Servers, account: str, database: str, medium: str, folder: Path) -> dict[str, str]:
+    """The app settings of a world: for the system in this process, and for children."""
+    master = servers.connection()
+    without_database = ";".join(p for p in master.split(";") if not p.startswith(("DATABASE=", "APP=")))
+    disk = {"SQLSERVER_BACKUP_DIR": str(folder), "SQLSERVER_BACKUP_DIR_LOCAL": str(folder)}
+    return {
+        "BACKUP_STORAGE_URL": servers.storage_url(account),
+        "BACKUP_STORAGE_CREDENTIAL": _key_of(account),
+        "SQLSERVER_CONNECTION": without_database,
+        "SQLSERVER_DATABASES": database,
+        "SQLSERVER_BACKUP_MEDIUM": medium,
+        "QDRANT_URLS": servers.qdrant_url,
+        "QDRANT_FREE_BYTES": str(shutil.disk_usage(folder).free),
+        "ALLOW_KEY_RESTORE": "true",
+        "SQL_FULL_SCHEDULE": NEVER,
+        "SQL_DIFFERENTIAL_SCHEDULE": NEVER,
+        "SQL_LOG_SCHEDULE": NEVER,
+        "RECOVERY_POINT_SCHEDULE": NEVER,
+        "HISTORY_PURGE_SCHEDULE": NEVER,
+        **(disk if medium == "disk" else {}),
+        **servers.azurite.env(),
+    }
+
+
+@contextlib.contextmanager
+def world_on(servers: Servers, medium: str, folder: Path) -> Iterator[World]:
+    """A populated world; the settings are in this process's environment as long as the block lasts."""
+    number = next(_numbers)
+    account, database = f"world{number:03}", f"Octopus{number:03}"
+    environ = settings_of(servers, account, database, medium, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        world = World(servers, account, database, environ)
+        try:
+            for container in CONTAINERS:
+                world.storage.create_container(container)
+            with world.admin() as master:
+                for container in ("data", "landing"):
+                    _allow(master, world, container)
+            world.populate()
+            yield world
+        finally:
+            world.qdrant.delete("/_standin/faults")
+            world.lose_collections()
+            for name in world.databases():
+                if name.startswith(database):
+                    world.lose_database(name)
+            world.close()
+
+
+def _allow(master: pyodbc.Connection, world: World, container: str) -> None:
+    """Let SQL Server write to a container."""
+    sas = generate_container_sas(
+        world.account,
+        container,
+        account_key=world.account_key,
+        permission=ContainerSasPermissions(read=True, write=True, create=True, list=True, delete=True),
+        expiry=datetime.now(UTC) + timedelta(hours=2),
+    )
+    url = f"{world.servers.storage_url(world.account)}/{container}"
+    master.execute(
+        f"CREATE CREDENTIAL [{url}] WITH IDENTITY = N'SHARED ACCESS SIGNATURE', SECRET = N'{sas}'"
+    )
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with running(tmp_path_factory.mktemp("world")) as started:
+        yield started
+
+
+@pytest.fixture
+def medium() -> str:
+    """How SQL Server's backups travel, where a test does not say."""
+    return "url"
+
+
+@pytest.fixture
+def world(servers: Servers, medium: str, tmp_path: Path) -> Iterator[World]:
+    with world_on(servers, medium, tmp_path) as made:
+        yield made
+
+
+def ends_like_a_crash(after: Callable[[], object] = lambda: None) -> Activity:
+    """An activity whose process is gone: nothing is written down any more, and the workflow ends."""
+
+    def activity(payload: dict[str, Any]) -> Any:
+        after()
+        raise SystemExit("the host is gone")
+
+    return activity
+
+
+def kinds(world: World) -> list[str]:
+    """The kinds of all SQL Server backups in the catalogue, the oldest first."""
+    return [hint.kind.value for hint in world.system.catalogue.backups.all_sql_hints()]
+
+
+def restore_run(world: World, run_id: str) -> Run:
+    return world.system.catalogue.runs.get(RunKind.RESTORE, run_id)
