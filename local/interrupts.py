@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one friendly line and exit code 130, whatever a program is doing, and nothing left behind."""
+"""Ctrl-C and SIGTERM: one friendly line and exit code 130, whatever a program is doing."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ nothing: they are asked until they answer. A child dies with its parent, even wh
 because ``setpriv --pdeathsig`` (util-linux) asks the kernel for it. The kernel counts the *thread* that
 started the child as its parent: start children from a thread that lives as long as they do.
 
-``launch`` and ``Launched.announced`` are the two halves of ``start``, so that several children can get ready
+``launch`` and ``Child.announced`` are the two halves of ``start``, so that several children can get ready
 at the same time.
 """
 
@@ -21,7 +21,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,35 @@ class ChildFailedError(RuntimeError):
     """A child process ended, or stayed silent, before it announced itself."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Child:
-    """A running child process and the announcement that it made."""
+    """A running child process; ``ready`` is what it announced, nothing until then."""
 
     name: str
     process: subprocess.Popen[bytes]
-    ready: Mapping[str, Any]
     log: Path
+    ready: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self.process.poll() is None
+
+    def announced(self, seconds: float = 30.0) -> Child:
+        """Wait for its announcement; returns the child itself, with ``ready`` filled in.
+
+        Args:
+            seconds: how long that may take from now.
+
+        Raises:
+            ChildFailedError: it ended or stayed silent; the text ends with the last lines of its log.
+        """
+        try:
+            self.ready = _announcement(self.name, self.process, self.log, seconds)
+        except BaseException:
+            _abandon(self.process)
+            raise
+        return self
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask the process to end (SIGTERM), and kill it when it has not within ``seconds``."""
@@ -58,35 +74,6 @@ class Child:
         self.process.wait(STOP_SECONDS)
 
 
-@dataclass(frozen=True)
-class Launched:
-    """A child process that was started and has yet to announce itself."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def announced(self, seconds: float = 30.0) -> Child:
-        """Wait for its announcement.
-
-        Args:
-            seconds: how long that may take from now.
-
-        Returns:
-            The running child; ``ready`` is the JSON object of its first line.
-
-        Raises:
-            ChildFailedError: it ended or stayed silent; the text ends with the last lines of its log.
-        """
-        try:
-            return Child(
-                self.name, self.process, _announcement(self.name, self.process, self.log, seconds), self.log
-            )
-        except BaseException:
-            _abandon(self.process)
-            raise
-
-
 def launch(
     name: str,
     command: Sequence[str],
@@ -94,7 +81,7 @@ def launch(
     log: Path,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-) -> Launched:
+) -> Child:
     """Start ``command`` without waiting for its announcement.
 
     Args:
@@ -104,7 +91,7 @@ def launch(
         env: variables added to this process's environment.
         cwd: working directory; this process's own if None.
     """
-    return Launched(name, _spawn(command, log=log, stdout=subprocess.PIPE, env=env, cwd=cwd), log)
+    return Child(name, _spawn(command, log=log, stdout=subprocess.PIPE, env=env, cwd=cwd), log)
 
 
 def start(
@@ -162,7 +149,7 @@ def start_foreign(
             _abandon(process)
     if not answered:
         raise ChildFailedError(_too_early(name, code, log, seconds))
-    return Child(name, process, ready, log)
+    return Child(name, process, log, ready)
 
 
 def _spawn(
@@ -247,7 +234,7 @@ def announce(**facts: Any) -> None:
 
 
 @contextlib.contextmanager
-def stopping(children: list[Child | Launched]) -> Iterator[list[Child | Launched]]:
+def stopping(children: list[Child]) -> Iterator[list[Child]]:
     """Stop every child in ``children``, also those that join it meanwhile, when the block is left.
 
     All are asked at once, so that it takes no longer than the slowest. Ctrl-C and SIGTERM are held back

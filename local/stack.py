@@ -60,13 +60,12 @@ class Stack:
     folder: Path
     tell: Tell
     schedules: Mapping[str, str]
-    children: list[processes.Child | processes.Launched] = field(default_factory=list)
+    children: list[processes.Child] = field(default_factory=list)
     azurite: Azurite = field(init=False)
     sqlserver: processes.Child = field(init=False)
     qdrant: processes.Child = field(init=False)
     octopus: processes.Child | None = None
     octopus_port: int = 0
-    launched_host: processes.Launched = field(init=False)
     host: processes.Child = field(init=False)
     sa_password: str = field(default_factory=lambda: f"Sa-{secrets.token_urlsafe(18)}")
     function_key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
@@ -143,7 +142,7 @@ class Stack:
     def launch_host(self) -> None:
         """Start the function app without waiting for it; once it is up, its timers fire."""
         self.tell("the function app, indexed and invoked by Microsoft's worker library")
-        self.launched_host = self._launch(
+        self.host = self._launch(
             "functions_host",
             ["--app-dir", str(ROOT)],
             {**self.app_settings(), "LOCAL_FUNCTION_KEY": self.function_key},
@@ -151,7 +150,7 @@ class Stack:
 
     def await_host(self) -> None:
         """Wait until the function app is up."""
-        self.host = self.launched_host.announced(START_SECONDS)
+        self.host.announced(START_SECONDS)
 
     def write_env_file(self) -> Path:
         """Write the app settings for the command line, readable by this user only."""
@@ -161,7 +160,7 @@ class Stack:
             file.writelines(f"{name}='{value}'\n" for name, value in self.app_settings().items())
         return path
 
-    def _launch_octopus(self) -> processes.Launched:
+    def _launch_octopus(self) -> processes.Child:
         return self._launch(
             "octopus",
             ["--port", str(self.octopus_port)],
@@ -172,11 +171,11 @@ class Stack:
             },
         )
 
-    def _await_octopus(self, launched: processes.Launched) -> None:
+    def _await_octopus(self, launched: processes.Child) -> None:
         self.octopus = launched.announced(START_SECONDS)
         self.octopus_port = int(self.octopus.ready["port"])
 
-    def _launch(self, name: str, arguments: list[str], env: Mapping[str, str]) -> processes.Launched:
+    def _launch(self, name: str, arguments: list[str], env: Mapping[str, str]) -> processes.Child:
         command = [sys.executable, "-m", f"local.{name}", *arguments]
         launched = processes.launch(name, command, log=self.folder / f"{name}.log", env=env, cwd=ROOT)
         self.children.append(launched)

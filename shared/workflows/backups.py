@@ -11,11 +11,11 @@ from typing import Any
 
 from shared.catalogue import paths
 from shared.composition import System
-from shared.errors import BackupSystemError, IntegrityError, NotFoundError
+from shared.errors import BackupSystemError, IntegrityError, LockedError, NotFoundError
 from shared.model.backups import Kind, Manifest, SqlFacts, Store, Verification
 from shared.model.base import Document
 from shared.model.findings import Finding, Severity
-from shared.model.runs import StepState
+from shared.model.runs import RunKind, StepState
 from shared.stores.sqlserver import SqlBackup, SqlBackupRequest
 from shared.workflows.context import ActivityFailedError, Context, Task
 from shared.workflows.retrying import LOCK_PATIENCE, persistently
@@ -87,6 +87,7 @@ def back_up(system: System, ticket: Ticket, about: BackUpDatabase, work: Work) -
         LockedError: another run backs the database up, or restores it.
         BackupSystemError: it failed; no backup was recorded.
     """
+    refuse_while_restored(system, ticket, f"database:{about.database}")
     scope = paths.sql_scope(system.sqlserver.server().name, about.database)
     is_log = about.backup_kind is Kind.LOG
     with system.catalogue.locks.hold(f"{scope}/{'log' if is_log else 'data'}", ticket.run_id) as held:
@@ -109,6 +110,27 @@ def back_up(system: System, ticket: Ticket, about: BackUpDatabase, work: Work) -
         held.check()
         findings = _chain_findings(system, made.facts) if is_log else ()
         return commit_backup(system, ticket.run_id, request, made, slot=work.run.slot, findings=findings)
+
+
+def refuse_while_restored(system: System, ticket: Ticket, *targets: str) -> None:
+    """Make sure that no other run restores to one of these targets.
+
+    Args:
+        system: the system.
+        ticket: the run that asks; it is not in its own way.
+        targets: ``database:{name}`` and ``collection:{name}``, as a restore's request lists them.
+
+    Raises:
+        LockedError: a restore that lives works on one of them.
+    """
+    now = system.clock.now()
+    for other in system.catalogue.runs.recent(RunKind.RESTORE, 20):
+        alive = not other.ended and not other.dead(now)
+        if alive and other.id != ticket.run_id and set(targets) & set(other.request.get("targets", [])):
+            raise LockedError(
+                f"Restore {other.id} works on {' and '.join(sorted(targets)[:3])}.",
+                f"Follow it (GET /api/restores/{other.id}), and try again when it has ended.",
+            )
 
 
 def commit_backup(

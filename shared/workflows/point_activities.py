@@ -12,7 +12,7 @@ from pydantic import Field
 
 from shared.catalogue import paths
 from shared.composition import System
-from shared.errors import BackupSystemError
+from shared.errors import BackupSystemError, ConflictError
 from shared.model.backups import (
     CollectionFacts,
     Count,
@@ -91,6 +91,8 @@ def take_snapshot(system: System, payload: dict[str, Any]) -> dict[str, Any]:
             with system.catalogue.locks.hold(lock, ticket.run_id) as held:
                 part = system.qdrant.back_up(request, lambda _: check())
                 held.check()
+        except ConflictError:
+            raise  # somebody else does this part now; its end is theirs to write down
         except BackupSystemError as error:
             failure = PartFailure(peer_id=peer_id, collection=collection, error=ErrorInfo(**error.as_dict()))
             parts.save_part(ticket.run_id, key, failure.as_json())

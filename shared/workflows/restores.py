@@ -11,11 +11,12 @@ from typing import Any
 
 from shared.checklist import judge_health
 from shared.composition import System
-from shared.errors import InvalidSettingsError, LockedError, PlanChangedError, ProofFailedError, RefusedError
+from shared.errors import InvalidSettingsError, PlanChangedError, ProofFailedError, RefusedError
 from shared.model.plans import Plan, StartRequest
 from shared.model.runs import Run, RunKind, State, StepState
 from shared.reporting import report, report_text
 from shared.workflows import restore_steps
+from shared.workflows.backups import refuse_while_restored
 from shared.workflows.context import ActivityFailedError, Context, Task, windowed
 from shared.workflows.plans import changes_since
 from shared.workflows.retrying import persistently
@@ -40,8 +41,8 @@ def start_restore(system: System, request: StartRequest) -> Start:
     _demand_unchanged(system, plan, request.digest)
     _demand_confirmed(plan)
     run = _new_run(system, plan)
-    _demand_alone(system, plan, run)
     ticket = Ticket(RunKind.RESTORE, run.id, run.attempt)
+    refuse_while_restored(system, ticket, *target_names(plan))
     open_run(system, run)
     return Start("restore", ticket.as_payload(), f"restore-{run.id}", run.id)
 
@@ -69,20 +70,6 @@ def _demand_confirmed(plan: Plan) -> None:
             "Set QDRANT_FREE_BYTES, or plan again with confirm_space if somebody vouches for it.",
             code="space_unknown",
         )
-
-
-def _demand_alone(system: System, plan: Plan, run: Run) -> None:
-    """One restore at a time per target."""
-    now = system.clock.now()
-    wanted = set(target_names(plan))
-    for other in system.catalogue.runs.recent(RunKind.RESTORE, 20):
-        alive = not other.ended and not other.dead(now)
-        if alive and other.id != run.id and wanted & set(other.request.get("targets", [])):
-            raise LockedError(
-                f"Restore {other.id} works on the same target.",
-                f"Follow it at /api/restores/{other.id}, and plan again when it has ended.",
-                code="restore_running",
-            )
 
 
 def target_names(plan: Plan) -> list[str]:

@@ -35,7 +35,7 @@ _WIDE = ("nvarchar", "nchar")
 
 def short_text(text: str) -> bytes:
     """B_VARCHAR: one byte of length in characters, then UTF-16LE."""
-    return bytes([len(text)]) + text.encode("utf-16-le")
+    return bytes([len(text.encode("utf-16-le")) // 2]) + text.encode("utf-16-le")
 
 
 def long_text(text: str) -> bytes:

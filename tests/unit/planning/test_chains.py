@@ -297,6 +297,11 @@ def test_the_same_lsn_on_two_forks_is_told_apart_by_the_log_that_recorded_it() -
     assert refused(FORKED, ToLsn(175)).code == "no_chain"
 
 
+def test_a_record_before_the_fork_point_can_be_taken_from_the_log_that_spans_it() -> None:
+    without_a2 = [backup for backup in FORKED if backup.id != "A2"]
+    assert ids(found(without_a2, ToLsn(155, "rp_a", "S"))) == ["F1", "A1", "S"]
+
+
 def test_a_spanning_log_without_fork_point_is_not_trusted() -> None:
     backups = [FORKED[0], FORKED[1], FORKED[3].model_copy(update={"fork_point_lsn": None}), FORKED[4]]
     assert ids(found(backups, ToLatest())) == ["F1", "A1"]
