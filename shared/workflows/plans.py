@@ -75,15 +75,17 @@ def _plan(system: System, request: PlanRequest, resolution: Resolution) -> Plan:
     )
 
 
-def changes_since(system: System, plan: Plan) -> list[str]:
-    """What is no longer as it was when the plan was made, in sentences; empty if it may start."""
-    return changes(
-        plan,
-        _state_now(system, plan),
-        system.settings.fingerprint(),
-        _blobs_now(system, plan),
-        system.clock.now(),
-    )
+def changes_since(system: System, plan: Plan, *, resuming: bool = False) -> list[str]:
+    """What is no longer as it was when the plan was made, in sentences; empty if it may start.
+
+    Args:
+        system: the system.
+        plan: as it was shown.
+        resuming: whether its restore has begun, so that its targets have changed by its own hand.
+    """
+    state = plan.execution.target_state if resuming else _state_now(system, plan)
+    settings = system.settings.fingerprint()
+    return changes(plan, state, settings, _blobs_now(system, plan), system.clock.now())
 
 
 def _state_now(system: System, plan: Plan) -> TargetState:

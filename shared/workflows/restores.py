@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.checklist import judge_health
 from shared.composition import System
-from shared.errors import InvalidSettingsError, PlanChangedError, ProofFailedError, RefusedError
+from shared.errors import InvalidSettingsError, LockedError, PlanChangedError, ProofFailedError, RefusedError
 from shared.model.plans import Plan, StartRequest
 from shared.model.runs import Run, RunKind, State, StepState
 from shared.reporting import report, report_text
@@ -27,39 +27,66 @@ COLLECTIONS_AT_ONCE = 4
 
 HEALTH_POLL_SECONDS = 1.0
 
+RECENT = 20
+"""How many restores are looked at for one of the same plan."""
+
 
 def start_restore(system: System, request: StartRequest) -> Start:
     """Check that the plan still holds, and write its run down. Nothing is touched yet.
 
+    A plan whose restore failed, or whose owner died, is resumed by starting it again: steps that succeeded
+    are not repeated.
+
     Raises:
         NotFoundError: there is no such plan.
         PlanChangedError: the digest is not the plan's, or a chosen file, the target's state or a used setting
-            changed since the plan was made.
+            changed since the plan was made; or it was executed already.
         LockedError: another restore works on the same target.
+        RefusedError: nobody knows whether there is space.
     """
     plan = system.catalogue.plans.get(request.plan_id)
-    _demand_unchanged(system, plan, request.digest)
-    _demand_confirmed(plan)
-    run = _new_run(system, plan)
-    ticket = Ticket(RunKind.RESTORE, run.id, run.attempt)
-    refuse_while_restored(system, ticket, *target_names(plan))
-    open_run(system, run)
-    return Start("restore", ticket.as_payload(), f"restore-{run.id}", run.id)
-
-
-def _demand_unchanged(system: System, plan: Plan, digest: str) -> None:
-    if digest != plan.digest or plan.execution.digest() != plan.digest:
+    if request.digest != plan.digest:
         raise PlanChangedError(
             f"The digest is not that of plan {plan.id}.",
             "Read the plan again and start it with the digest that it shows.",
             code="digest_mismatch",
         )
-    changed = changes_since(system, plan)
-    if changed:
+    _demand_confirmed(plan)
+    with system.catalogue.locks.hold("restores", system.new_id()):  # two starts at once must see one another
+        run = _run_of(system, plan)
+        ticket = Ticket(RunKind.RESTORE, run.id, run.attempt)
+        refuse_while_restored(system, ticket, *target_names(plan))
+        changed = changes_since(system, plan, resuming=run.attempt > 1)
+        if changed:
+            raise PlanChangedError(
+                f"Plan {plan.id} no longer holds: {' '.join(changed)}",
+                "Make a new plan, read it, and start it with its digest.",
+            )
+        open_run(system, run)
+    return Start("restore", ticket.as_payload(), f"restore-{run.id}-{run.attempt}", run.id)
+
+
+def _run_of(system: System, plan: Plan) -> Run:
+    """The run of a plan: a new one, or the next attempt at the one that did not reach its end.
+
+    Raises:
+        LockedError: it is under way.
+        PlanChangedError: it succeeded.
+    """
+    runs = system.catalogue.runs.recent(RunKind.RESTORE, RECENT)
+    earlier = next((run for run in runs if run.request.get("plan_id") == plan.id), None)
+    if earlier is None:
+        return _new_run(system, plan)
+    if earlier.state is State.SUCCEEDED:
         raise PlanChangedError(
-            f"Plan {plan.id} no longer holds: {' '.join(changed)}",
-            "Make a new plan, read it, and start it with its digest.",
+            f"Plan {plan.id} was executed by restore {earlier.id}.", "Make a new plan.", code="plan_executed"
         )
+    if not (earlier.ended or earlier.dead(system.clock.now())):
+        raise LockedError(
+            f"Restore {earlier.id} executes plan {plan.id} right now.",
+            f"Follow it (GET /api/restores/{earlier.id}).",
+        )
+    return earlier.model_copy(update={"attempt": earlier.attempt + 1})
 
 
 def _demand_confirmed(plan: Plan) -> None:
