@@ -282,18 +282,17 @@ def _make_empty(folder: Path) -> None:
 def what_next(stack: Stack) -> str:
     """What somebody can do with a stack that is up. Writes the env file that the commands read."""
     env_file = stack.write_env_file()
-    shown = env_file.relative_to(Path.cwd()) if env_file.is_relative_to(Path.cwd()) else env_file
-    command = f".venv/bin/octopus-backup --env-file {shown}"
     return f"""
-The stack is up; its timers fire every few seconds or minutes. Ctrl-C stops it. In another terminal:
+The stack is up, and its timers go on. Ctrl-C stops it. In another terminal:
 
-  cd {ROOT}
-  {command} status
-  {command} list
-  {command} recovery-point --name "before v7"
-  {command} plan "before v7"
+  alias octopus-backup="{ROOT}/.venv/bin/octopus-backup --env-file {env_file}"
 
-The same over HTTP, with the function key of this stack:
+  octopus-backup status
+  octopus-backup list
+  octopus-backup recovery-point --name "before v7"
+  octopus-backup plan "before v7"
+
+The plan ends with the command that restores it, beside the live data. The same over HTTP:
 
   curl -s {stack.host_url}/api/health
   curl -s -H "x-functions-key: {stack.function_key}" {stack.host_url}/api/status

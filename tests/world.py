@@ -12,7 +12,8 @@ import hashlib
 import itertools
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -40,9 +41,10 @@ from shared.model.backups import Kind
 from shared.model.plans import Plan, PlanRequest, StartRequest
 from shared.model.points import RecoveryPoint
 from shared.model.requests import BackupRequest, PointRequest
-from shared.model.runs import DEAD_AFTER, Run, RunKind
+from shared.model.runs import DEAD_AFTER, Run
 from shared.settings import load
 from shared.workflows import starts
+from shared.workflows.context import ActivityFailedError
 from shared.workflows.outcomes import Activity
 from shared.workflows.plans import make_plans
 from shared.workflows.registry import WORKFLOWS, activities
@@ -64,8 +66,17 @@ _ACCOUNTS = 200
 _numbers = itertools.count(1)
 
 
+def quote_name(name: str) -> str:
+    """A name in brackets, as T-SQL wants one that can hold anything."""
+    return f"[{name.replace(']', ']]')}]"
+
+
 def _key_of(account: str) -> str:
     return base64.b64encode(hashlib.sha512(account.encode()).digest()).decode()
+
+
+class HostGoneError(Exception):
+    """The process that an activity ran in has ended."""
 
 
 @dataclass(frozen=True)
@@ -177,18 +188,26 @@ class World:
         said = (Message("user", question), Message("assistant", f"You asked: {question}"))
         self.memory.remember(agent, "session-1", "user-1", said)
 
+    def moment(self) -> datetime:
+        """Now, with more than a second on both sides: msdb keeps the times of backups in whole seconds."""
+        self.clock.sleep(1.1)
+        now = self.clock.now()
+        self.clock.sleep(1.1)
+        return now
+
     def work(self, what: str = "and then?") -> None:
         """A little more of everything: an episode, so that there is something in the log."""
         self.talk(self.memory.agents()[0], what)
 
     def lose_database(self, name: str | None = None) -> None:
         name = name or self.database
+        quoted = quote_name(name)
         with self.admin() as master:
             row = master.execute("SELECT state_desc FROM sys.databases WHERE name = ?", name).fetchone()
             if row and row[0] == "ONLINE":
-                master.execute(f"ALTER DATABASE [{name}] SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
+                master.execute(f"ALTER DATABASE {quoted} SET SINGLE_USER WITH ROLLBACK IMMEDIATE")
             if row:
-                master.execute(f"DROP DATABASE [{name}]")
+                master.execute(f"DROP DATABASE {quoted}")
 
     def lose_collections(self) -> None:
         for name in self.collections():
@@ -232,6 +251,33 @@ class World:
         """Run a workflow to its end; activities can be exchanged by name. Returns the run as it is then."""
         known = {**activities(lambda: self.system), **instead}
         DirectRunner(known, self.clock).run(WORKFLOWS[start.workflow], start.payload)
+        return self.look(start)
+
+    def crash(self, start: Start, name: str, *, nth: int = 1, before: bool = False) -> Run:
+        """Run a workflow until its host is gone: right after, or before, the nth call of an activity.
+
+        From then on no activity does anything any more; the run is returned as it was left behind.
+        """
+        calls, gone = itertools.count(1), threading.Event()
+
+        def mortal(known: str, activity: Activity) -> Activity:
+            def perform(payload: dict[str, Any]) -> Any:
+                last = known == name and not gone.is_set() and next(calls) == nth
+                if gone.is_set() or (last and before):
+                    gone.set()
+                    raise HostGoneError
+                result = activity(payload)
+                if last:
+                    gone.set()
+                    raise HostGoneError
+                return result
+
+            return perform
+
+        known = {one: mortal(one, activity) for one, activity in activities(lambda: self.system).items()}
+        with pytest.raises(ActivityFailedError):
+            DirectRunner(known, self.clock).run(WORKFLOWS[start.workflow], start.payload)
+        assert gone.is_set(), f"{name} was not called {nth} times"
         return self.look(start)
 
     def look(self, start: Start) -> Run:
@@ -376,9 +422,7 @@ def _allow(master: pyodbc.Connection, world: World, container: str) -> None:
         expiry=datetime.now(UTC) + timedelta(hours=2),
     )
     url = f"{world.servers.storage_url(world.account)}/{container}"
-    master.execute(
-        f"CREATE CREDENTIAL [{url}] WITH IDENTITY = N'SHARED ACCESS SIGNATURE', SECRET = N'{sas}'"
-    )
+    master.execute(f"CREATE CREDENTIAL [{url}] WITH IDENTITY = N'SHARED ACCESS SIGNATURE', SECRET = N'{sas}'")
 
 
 @pytest.fixture(scope="session")
@@ -399,20 +443,6 @@ def world(servers: Servers, medium: str, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def ends_like_a_crash(after: Callable[[], object] = lambda: None) -> Activity:
-    """An activity whose process is gone: nothing is written down any more, and the workflow ends."""
-
-    def activity(payload: dict[str, Any]) -> Any:
-        after()
-        raise SystemExit("the host is gone")
-
-    return activity
-
-
 def kinds(world: World) -> list[str]:
     """The kinds of all SQL Server backups in the catalogue, the oldest first."""
     return [hint.kind.value for hint in world.system.catalogue.backups.all_sql_hints()]
-
-
-def restore_run(world: World, run_id: str) -> Run:
-    return world.system.catalogue.runs.get(RunKind.RESTORE, run_id)

@@ -83,10 +83,18 @@ def perform(name: str, activity: Activity, payload: Mapping[str, Any]) -> Outcom
         log.warning("Activity %s failed: %s", name, error)
         return {"failure": error.as_dict()}
     except Exception as error:  # noqa: BLE001 - becomes the outcome, which nobody can overlook
-        text = f"{type(error).__name__}: {_SECRET.sub(r'\1\2…', str(error))}"[:_MAX_TEXT]
+        failure = unforeseen(error)
         way = "".join(traceback.format_tb(error.__traceback__))  # without the exception's own text
-        log.error("Activity %s failed unexpectedly: %s\n%s", name, text, way)  # noqa: TRY400 - see above
-        return {"failure": {"code": "unexpected", "message": text}}
+        log.error("Activity %s failed unexpectedly: %s\n%s", name, failure["message"], way)  # noqa: TRY400 - see above
+        return {"failure": failure}
+
+
+def unforeseen(error: Exception) -> dict[str, str | bool]:
+    """A failure that nobody foresaw, as plain data like ``BackupSystemError.as_dict``; secrets are cut out."""
+    text = f"{type(error).__name__}: {_SECRET.sub(r'\1\2…', str(error))}"[:_MAX_TEXT]
+    return BackupSystemError(
+        text, "This is a fault of the software; its log tells the way it came.", code="unexpected"
+    ).as_dict()
 
 
 def result_of(name: str, outcome: Outcome) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from shared.checklist import judge_health
 from shared.composition import System
 from shared.errors import InvalidSettingsError, LockedError, PlanChangedError, ProofFailedError, RefusedError
+from shared.model.findings import Severity
 from shared.model.plans import Plan, StartRequest
 from shared.model.runs import Run, RunKind, State, StepState
 from shared.reporting import report, report_text
@@ -42,7 +43,7 @@ def start_restore(system: System, request: StartRequest) -> Start:
         PlanChangedError: the digest is not the plan's, or a chosen file, the target's state or a used setting
             changed since the plan was made; or it was executed already.
         LockedError: another restore works on the same target.
-        RefusedError: nobody knows whether there is space.
+        RefusedError: the plan itself says why it must not be executed, too little space for instance.
     """
     plan = system.catalogue.plans.get(request.plan_id)
     if request.digest != plan.digest:
@@ -51,7 +52,7 @@ def start_restore(system: System, request: StartRequest) -> Start:
             "Read the plan again and start it with the digest that it shows.",
             code="digest_mismatch",
         )
-    _demand_confirmed(plan)
+    _demand_startable(plan)
     with system.catalogue.locks.hold("restores", system.new_id()):  # two starts at once must see one another
         run = _run_of(system, plan)
         ticket = Ticket(RunKind.RESTORE, run.id, run.attempt)
@@ -89,13 +90,14 @@ def _run_of(system: System, plan: Plan) -> Run:
     return earlier.model_copy(update={"attempt": earlier.attempt + 1})
 
 
-def _demand_confirmed(plan: Plan) -> None:
-    unsure = [finding for finding in plan.findings if finding.code == "space_unknown"]
-    if unsure:
+def _demand_startable(plan: Plan) -> None:
+    """A plan that says STOP is not executed."""
+    stops = [finding for finding in plan.findings if finding.severity is Severity.ERROR]
+    if stops:
         raise RefusedError(
-            unsure[0].message,
-            "Set QDRANT_FREE_BYTES, or plan again with confirm_space if somebody vouches for it.",
-            code="space_unknown",
+            " ".join(finding.message for finding in stops),
+            " ".join(finding.hint for finding in stops),
+            code=stops[0].code,
         )
 
 

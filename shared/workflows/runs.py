@@ -17,6 +17,7 @@ from shared.composition import System
 from shared.errors import AlreadyExistsError, BackupSystemError, ConflictError, LockedError
 from shared.model.findings import ErrorInfo
 from shared.model.runs import Claim, Run, RunKind, State, StepState
+from shared.workflows.outcomes import unforeseen
 
 BEAT_SECONDS = 5.0
 """How often a step under way writes its progress and shows that it lives; DEAD_AFTER is 120 times as long."""
@@ -136,7 +137,7 @@ def working(system: System, ticket: Ticket, step_id: str) -> Iterator[Work]:
 
     Raises:
         ConflictError: a later attempt works on the run.
-        BackupSystemError: what the block raised, after it was written down.
+        Exception: what the block raised, after it was written down.
     """
     started = system.clock.now()
 
@@ -149,8 +150,9 @@ def working(system: System, ticket: Ticket, step_id: str) -> Iterator[Work]:
     with beating(system, ticket, work, step_id) as work.check:
         try:
             yield work
-        except BackupSystemError as error:
-            failure = {"state": State.FAILED, "error": ErrorInfo(**error.as_dict())}
+        except Exception as error:
+            known = error.as_dict() if isinstance(error, BackupSystemError) else unforeseen(error)
+            failure = {"state": State.FAILED, "error": ErrorInfo.model_validate(known)}
             _end_step(system, ticket, step_id, {**failure, "evidence": work.evidence, "note": work.note})
             raise
     done = {"state": State.SUCCEEDED, "percent": 100, "evidence": work.evidence, "note": work.note}

@@ -74,7 +74,7 @@ def test_a_restore_in_place_saves_the_tail_and_begins_a_new_fork(world: World) -
     agent = world.add_agent(LATER)
     world.memory.index(world.memory.agents()[1], THEMES[0].sources())
     dismissed = world.truth()
-    before_the_restore = world.clock.now()
+    before_the_restore = world.moment()
 
     plan = world.plan({"recovery_point": first.id}, in_place=True)
     world.restore(plan)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -14,21 +13,13 @@ from shared.model.plans import OrphansStep
 from tests.world import LATER, World
 
 
-def moment(world: World) -> datetime:
-    """Now, with a little distance to what was written before and to what follows."""
-    time.sleep(0.05)
-    now = world.clock.now()
-    time.sleep(0.05)
-    return now
-
-
 def test_a_time_is_answered_with_a_plan_per_policy_and_each_says_what_it_loses(world: World) -> None:
     world.back_up(Kind.FULL)
     world.make_point()
     at_the_point = world.truth()
     world.work("between the point and the target")
     at_the_target = world.truth()
-    target = moment(world)
+    target = world.moment()
     world.work("after the target")
     world.back_up(Kind.LOG)
     world.lose_everything()
@@ -97,7 +88,7 @@ def test_targets_that_lead_nowhere_are_refused_with_a_code_each(world: World) ->
         world.plans("latest")
     with pytest.raises(NotFoundError):
         world.plans({"recovery_point": "never made"})
-    before = moment(world)
+    before = world.moment()
     world.back_up(Kind.FULL)
     world.make_point()
     tomorrow = (now + timedelta(days=1)).isoformat()

@@ -67,18 +67,12 @@ def _check_fork(database: Database, facts: Facts) -> None:
     That a backup which spans forks fits as long as its fork point was not passed is a reading of Microsoft's
     "Recovery paths".
     """
-    state = database.state
-    redo = state.redo_lsn or 0
-    forks = dict(facts["forks"])
-    if database.fork not in forks:
+    path = facts["forks"]
+    guids = [guid for guid, _ in path]
+    if database.fork not in guids:
         raise SqlError(4330)
-    later = [
-        start for guid, start in facts["forks"] if start > forks[database.fork] or guid == facts["last_fork"]
-    ]
-    if database.fork == facts["last_fork"]:
-        return
-    leaves_at = min(start for start in later if start >= forks[database.fork])
-    if leaves_at < redo or facts["first_fork"] not in (database.fork, *[g for g, _ in state.forks]):
+    following = path[guids.index(database.fork) + 1 :]
+    if following and following[0][1] < (database.state.redo_lsn or 0):
         raise SqlError(4330)
 
 

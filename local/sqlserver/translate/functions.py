@@ -23,6 +23,7 @@ from local.sqlserver.datatypes import (
 from local.sqlserver.engine.errors import SqlError
 from local.sqlserver.engine.storage import type_key
 from local.sqlserver.syntax import tree
+from local.sqlserver.translate.conversion import collation_of, convert
 from local.sqlserver.translate.scope import Bound, Scope
 
 if TYPE_CHECKING:
@@ -142,8 +143,6 @@ def call(translator: ExpressionTranslator, node: tree.Call, scope: Scope) -> Bou
 def _plain(
     name: str, types: tuple[SqlType | None, ...], arguments: list[Bound], result: SqlType | None
 ) -> Bound:
-    from local.sqlserver.translate.expressions import convert
-
     converted = [convert(a, t).sql if t else a.sql for a, t in zip(arguments, types, strict=False)]
     kind = result or (arguments[0].type if arguments else None) or nvarchar(4000)
     if result is None and types[0] is _TEXT and kind.family != "char":
@@ -157,8 +156,6 @@ def _need(name: str, arguments: list[Bound], count: int) -> None:
 
 
 def _coalesce(name: str, arguments: list[Bound]) -> Bound:
-    from local.sqlserver.translate.expressions import convert
-
     if name == "ISNULL":
         _need(name, arguments, 2)
         kind = arguments[0].type or arguments[1].type  # ISNULL keeps the first argument's type
@@ -170,8 +167,6 @@ def _coalesce(name: str, arguments: list[Bound]) -> Bound:
 
 
 def _nullif(name: str, arguments: list[Bound]) -> Bound:
-    from local.sqlserver.translate.expressions import collation_of, convert
-
     _need(name, arguments, 2)
     kind = common(arguments[0].type, arguments[1].type)
     a, b = (convert(x, kind).sql for x in arguments)
@@ -180,8 +175,6 @@ def _nullif(name: str, arguments: list[Bound]) -> Bound:
 
 
 def _concat(_name: str, arguments: list[Bound]) -> Bound:
-    from local.sqlserver.translate.expressions import convert
-
     parts = [f"coalesce({convert(a, _TEXT).sql}, '')" for a in arguments]
     return Bound(f"({' || '.join(parts)})", nvarchar(4000))
 
@@ -213,8 +206,6 @@ def _round(name: str, arguments: list[Bound]) -> Bound:
 
 def _dates(name: str, arguments: list[Bound]) -> Bound:
     """DATEADD, DATEDIFF, DATEPART: the first argument is the part of the date."""
-    from local.sqlserver.translate.expressions import convert
-
     _need(name, arguments, 2 if name == "DATEPART" else 3)
     if arguments[0].sql.strip("'") not in _DATE_PARTS:
         raise SqlError(155, arguments[0].sql.strip("'"), name.lower())
@@ -294,8 +285,6 @@ def _aggregate(translator: ExpressionTranslator, node: tree.Call, scope: Scope) 
 
 
 def _aggregate_sql(name: str, arguments: list[Bound], distinct: str, over: str) -> Bound:
-    from local.sqlserver.translate.expressions import collation_of
-
     value = arguments[0]
     kind = value.type or INT
     text = value.sql + collation_of(kind, value.sql)
@@ -332,8 +321,6 @@ def _window(translator: ExpressionTranslator, node: tree.Call, scope: Scope) -> 
 
 
 def _over_sql(translator: ExpressionTranslator, node: tree.Call, scope: Scope) -> str:
-    from local.sqlserver.translate.expressions import collation_of
-
     if node.over is None:
         return ""
     partition, order = node.over

@@ -13,7 +13,8 @@ from local.sqlserver.engine.errors import SqlError, unsupported
 from local.sqlserver.engine.storage import quoted
 from local.sqlserver.syntax import tree
 from local.sqlserver.syntax.tree import Node
-from local.sqlserver.translate.expressions import ExpressionTranslator, collation_of, convert
+from local.sqlserver.translate.conversion import collation_of, convert
+from local.sqlserver.translate.expressions import ExpressionTranslator
 from local.sqlserver.translate.functions import is_aggregate
 from local.sqlserver.translate.scope import Bound, Scope, Source
 

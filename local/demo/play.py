@@ -1,0 +1,69 @@
+"""The whole play: the stack is started, the acts follow one another, the verdict is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import pyodbc
+from rich.console import Console
+
+from local.demo import backing_up, restoring
+from local.demo.app import DemoFailedError
+from local.demo.story import Story
+from local.processes import ChildFailedError
+from local.stack import StackRunningError, started, what_next
+
+
+def play(keep: bool, began: float) -> int:
+    """Tell the story.
+
+    Args:
+        keep: leave the stack up afterwards, until Ctrl-C.
+        began: when the demo was started, by the monotonic clock.
+
+    Returns:
+        0 if everything came back, else 1.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        return _acts(console, keep, began)
+    except (StackRunningError, ChildFailedError, DemoFailedError) as error:
+        console.print(f"\nThe demo stopped: {error}", markup=False)
+    except (httpx.HTTPError, pyodbc.Error) as error:
+        console.print(f"\nThe demo stopped: a part of the stack did not answer: {error}", markup=False)
+    return 1
+
+
+def _acts(console: Console, keep: bool, began: float) -> int:
+    console.print("[bold]octopus-backup: lose everything, and get it back to one consistent point[/]")
+    console.print("\n[bold]1  A local stack[/], on free ports of 127.0.0.1; all its files are below .stack/")
+    with started(lambda part: console.print(f"  starting {part}"), {}) as stack:
+        story = Story(stack, console, began)
+        with backing_up.remembering(story):
+            backing_up.back_up_on_schedule(story)
+            backing_up.make_recovery_point(story)
+            backing_up.go_on_working(story)
+            backing_up.lose_everything(story)
+            restoring.plan_and_restore(story)
+            wrong = restoring.prove(story)
+            restoring.report(story)
+        _verdict(story, wrong)
+        if keep:
+            console.print(what_next(stack), markup=False)
+            threading.Event().wait()
+    return 1 if wrong else 0
+
+
+def _verdict(story: Story, wrong: list[str]) -> None:
+    seconds = time.monotonic() - story.began
+    if wrong:
+        story.console.print(f"\n[bold red]{len(wrong)} mismatch(es)[/] after {seconds:.0f} s:")
+        for sentence in wrong:
+            story.say(sentence)
+        return
+    story.console.print(
+        f"\n[bold green]Everything came back[/]: {story.expected.row_count} rows and "
+        f"{story.expected.point_count} points, equal to the recovery point. The demo took {seconds:.0f} s."
+    )
