@@ -37,11 +37,12 @@ class Azurite:
     Args:
         folder: where data, certificate and log live; made if missing.
         port: the port to listen on; a free one if 0.
+        certificate: what it shows to clients; a new one if None.
     """
 
-    def __init__(self, folder: Path, *, port: int = 0) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, certificate: Certificate | None = None) -> None:
         self._folder = folder
-        self._tls: Certificate = make_certificate(folder / "tls")
+        self._tls = certificate or make_certificate(folder / "tls")
         self._port = port or _free_port()
         self._child: processes.Child | None = None
         self._context = ssl.create_default_context(cafile=self.certificate)

@@ -10,6 +10,7 @@ import pytest
 from azure.storage.blob import ContainerClient, ContainerSasPermissions, generate_container_sas
 
 from local.azurite import ACCOUNT, Azurite
+from local.certificates import Certificate
 from tests.local.sqlserver.support import Client, running
 
 
@@ -41,8 +42,8 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    azurite = Azurite(tmp_path_factory.mktemp("azurite")).start()
+def place(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    azurite = Azurite(tmp_path_factory.mktemp("azurite"), certificate=certificate).start()
     try:
         container = ContainerClient(
             azurite.url, "landing", credential=azurite.account_key, connection_verify=str(azurite.certificate)

@@ -9,21 +9,22 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
 from local.azurite import Azurite
+from local.certificates import Certificate
 from shared.blob.storage import CONTAINERS, Storage
 from tests.stores.blob.support import Proxy, storage_at
 
 
 @pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    server = Azurite(tmp_path_factory.mktemp("azurite")).start()
+def azurite(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """An Azurite of their own: they empty it."""
+    server = Azurite(tmp_path_factory.mktemp("azurite"), certificate=certificate).start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def storage(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+def storage(azurite: Azurite) -> Iterator[Storage]:
     """The account with its four containers, all empty."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(azurite.certificate))
     with storage_at(azurite.url, azurite.account_key) as opened:
         for name in CONTAINERS:
             container = opened.container(name)

@@ -32,26 +32,21 @@ STAND_IN_KEY = "key-of-the-stand-in-5f3a"
 
 
 @pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite | None]:
+def account(request: pytest.FixtureRequest) -> Azurite | None:
     """Azurite, unless a storage account is named."""
     if os.environ.get("BACKUP_STORAGE_URL"):
-        yield None
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        running = Azurite(tmp_path_factory.mktemp("azurite")).start()
-        for name, value in running.env().items():
-            patch.setenv(name, value)
-        yield running
-        running.stop()
+        return None
+    shared: Azurite = request.getfixturevalue("azurite")
+    return shared
 
 
 @pytest.fixture(scope="session")
-def storage(azurite: Azurite | None) -> Iterator[Storage]:
+def storage(account: Azurite | None) -> Iterator[Storage]:
     settings = (
         StorageSettings.model_validate(
-            {"BACKUP_STORAGE_URL": azurite.url, "BACKUP_STORAGE_CREDENTIAL": azurite.account_key}
+            {"BACKUP_STORAGE_URL": account.url, "BACKUP_STORAGE_CREDENTIAL": account.account_key}
         )
-        if azurite
+        if account
         else StorageSettings()
     )
     with Storage.open(settings, SystemClock()) as opened:
@@ -60,33 +55,33 @@ def storage(azurite: Azurite | None) -> Iterator[Storage]:
 
 
 @pytest.fixture(scope="session")
-def server(azurite: Azurite | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(account: Azurite | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server under test: a real one, or the stand-in with a key."""
     if urls := os.environ.get("QDRANT_URLS"):
         real = Server(tuple(urls.split(",")), os.environ.get("QDRANT_API_KEY", ""), stand_in=False)
         yield real
         real.close()
         return
-    yield from start_stand_in(tmp_path_factory.mktemp("qdrant"), azurite)
+    yield from start_stand_in(tmp_path_factory.mktemp("qdrant"), account)
 
 
 @pytest.fixture(scope="session")
 def stand_in(
-    server: Server, azurite: Azurite | None, tmp_path_factory: pytest.TempPathFactory
+    server: Server, account: Azurite | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server that takes orders for faults; a second one where the server under test is real."""
     if server.stand_in:
         yield server
         return
-    yield from start_stand_in(tmp_path_factory.mktemp("qdrant-faults"), azurite)
+    yield from start_stand_in(tmp_path_factory.mktemp("qdrant-faults"), account)
 
 
-def start_stand_in(folder: Path, azurite: Azurite | None, *options: str) -> Iterator[Server]:
+def start_stand_in(folder: Path, account: Azurite | None, *options: str) -> Iterator[Server]:
     child = processes.start(
         "qdrant",
         [sys.executable, "-m", "local.qdrant", "--data-dir", str(folder / "data"), *options],
         log=folder / "log.txt",
-        env={"QDRANT__SERVICE__API_KEY": STAND_IN_KEY, **(azurite.env() if azurite else {})},
+        env={"QDRANT__SERVICE__API_KEY": STAND_IN_KEY, **(account.env() if account else {})},
         cwd=ROOT,
     )
     running = Server((str(child.ready["url"]),), STAND_IN_KEY, stand_in=True)

@@ -200,9 +200,9 @@ def test_a_lost_answer_to_a_recovery_over_a_collection_is_followed_by_another(
 
 @pytest.fixture(scope="session")
 def without_url_recovery(
-    azurite: Azurite | None, tmp_path_factory: pytest.TempPathFactory
+    account: Azurite | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    yield from start_stand_in(tmp_path_factory.mktemp("qdrant-no-url"), azurite, "--no-url-recovery")
+    yield from start_stand_in(tmp_path_factory.mktemp("qdrant-no-url"), account, "--no-url-recovery")
 
 
 @pytest.fixture(scope="session")

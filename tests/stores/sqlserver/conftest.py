@@ -31,16 +31,6 @@ from tests.stores.sqlserver.support import (
 
 
 @pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    server = Azurite(tmp_path_factory.mktemp("azurite")).start()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.env().items():
-            patch.setenv(name, value)
-        yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
 def storage(azurite: Azurite) -> Iterator[Storage]:
     with Storage(azurite.url, azurite.account_key, SystemClock()) as opened:
         opened.ensure_containers()
