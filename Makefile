@@ -46,4 +46,4 @@ requirements: set-up  ## Export the runtime dependencies, with hashes, from uv.l
 	@.tools/bin/uv export --locked --quiet --no-dev --no-emit-project --no-header --output-file $(OUT) >/dev/null
 
 clean:  ## Remove everything that was installed or made here
-	@rm -rf .venv .tools node_modules .stack .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .tools node_modules .stack .stack.lock .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

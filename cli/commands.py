@@ -1,26 +1,29 @@
-"""`octopus-backup`: back up, plan, restore and look, from a terminal, against whatever the settings name."""
+"""The commands of ``octopus-backup``: each parses its words, calls a use case and shows the answer."""
 
 from __future__ import annotations
 
 import functools
-import sys
+import logging
+import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import click
 import typer
 from dotenv import load_dotenv
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from cli import output
+from cli import INTERRUPTED, output
 from cli.running import run_to_end
 from shared.composition import System, compose
 from shared.errors import BackupSystemError, InvalidRequestError
 from shared.model.backups import Kind
-from shared.model.plans import PlanRequest, Policy, StartRequest
+from shared.model.base import UtcTime
+from shared.model.plans import PlanRequest, PointTarget, Policy, StartRequest, TimeTarget
 from shared.model.requests import BackupRequest, PointRequest
-from shared.model.runs import Run, State
+from shared.model.runs import Run
+from shared.planning.words import sized
 from shared.reporting import plan_text, run_text, status_text
 from shared.settings import load
 from shared.workflows import looking, plans, restores, starts
@@ -29,40 +32,53 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Backs up Octopus' memory (SQL Server and Qdrant) and restores it to one consistent point.\n\n"
-    "Settings come from the environment; docs/configuration.md lists them. Exit codes: 0 done, 1 failed or "
-    "mismatch, 2 usage or settings, 3 refused, 4 unreachable, 130 interrupted.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
 InPlaceFlag = Annotated[
-    bool, typer.Option(help="Overwrite the live database and collections instead of restoring beside them.")
+    bool,
+    typer.Option(
+        "--in-place", help="Overwrite the live database and collections instead of restoring beside them."
+    ),
 ]
 NameOption = Annotated[
-    list[str] | None, typer.Option(help="OLD=NEW: restore a database or collection under this name.")
+    list[str] | None,
+    typer.Option(
+        metavar="OLD=NEW", help="Restore the database or collection OLD under the name NEW. Can be repeated."
+    ),
 ]
 SpaceFlag = Annotated[
-    bool, typer.Option(help="Vouch for the free space on Qdrant's disks, which cannot be asked for.")
+    bool,
+    typer.Option(
+        "--confirm-space",
+        help="Vouch for the free space on Qdrant's disks, which Qdrant cannot be asked for.",
+    ),
 ]
 TargetArgument = Annotated[
-    str, typer.Argument(help="A recovery point (id or name), a time such as 2026-01-31T04:00:00Z, or latest.")
+    str,
+    typer.Argument(
+        help="A recovery point by id or name, a time such as 2026-01-31T04:00:00Z, or the word latest."
+    ),
+]
+DatabaseOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Only this database, else all of the settings. Can be repeated."),
+]
+EnvFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Read settings from this file too: NAME=value lines, as `make stack` writes them. "
+        "They win over the environment.",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+    ),
 ]
 
-
-def main() -> None:
-    """The entry point of the command line."""
-    try:
-        app(standalone_mode=False)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
-    except typer.Abort:
-        sys.exit(output.INTERRUPTED)
-    except KeyboardInterrupt:
-        output.err.print("Interrupted. What was finished is not repeated when you start it again.")
-        sys.exit(output.INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(output.USAGE)
+_LOOKS_LIKE_A_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+_TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
 
 
 def command[**P](perform: Callable[P, int]) -> Callable[P, None]:
@@ -70,30 +86,34 @@ def command[**P](perform: Callable[P, int]) -> Callable[P, None]:
 
     @functools.wraps(perform)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        as_json = bool(kwargs.get("as_json"))
         try:
             code = perform(*args, **kwargs)
         except BackupSystemError as error:
-            output.show_error(error, bool(kwargs.get("as_json")))
+            output.show_error(error, as_json)
             code = output.exit_code(error)
+        except KeyboardInterrupt as interrupt:
+            output.show_error(
+                BackupSystemError(f"Interrupted. {interrupt}".strip(), code="interrupted"), as_json
+            )
+            code = INTERRUPTED
         raise typer.Exit(code)
 
     return wrapped
 
 
 @app.callback()
-def settings_from(
-    env_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="Read settings from this file too (NAME=value lines), as `make stack` writes one.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-) -> None:
-    """Back up, plan, restore and look."""
+def settings_from(env_file: EnvFileOption = None) -> None:
+    """Back Octopus' memory up (SQL Server and Qdrant), and restore it to one consistent point.
+
+    Settings come from the environment; docs/configuration.md lists them.
+
+    Exit codes: 0 done, 1 failed or does not match, 2 wrong usage or settings, 3 refused (digest, lock,
+    policy), 4 a server or the storage cannot be reached, 130 interrupted.
+    """
+    logging.getLogger("shared.workflows.outcomes").setLevel(logging.CRITICAL)  # a run's steps tell it
     if env_file:
-        load_dotenv(env_file, override=False)
+        load_dotenv(env_file, override=True)
 
 
 def system() -> System:
@@ -104,30 +124,31 @@ def system() -> System:
 @app.command()
 @command
 def backup(
-    kind: Annotated[Kind, typer.Argument(help="full, differential or log")],
-    database: Annotated[list[str] | None, typer.Option(help="Only this database; repeat for more.")] = None,
+    kind: Annotated[Literal["full", "differential", "log"], typer.Argument(help="What to take.")],
+    database: DatabaseOption = None,
     as_json: JsonFlag = False,
 ) -> int:
     """Back SQL Server up now, outside the schedule."""
-    if kind is Kind.SNAPSHOT_SET:
-        raise InvalidRequestError(
-            "Snapshots are taken as part of a recovery point.", "Use `octopus-backup recovery-point`."
-        )
     one = system()
-    request = BackupRequest(kind=kind, databases=tuple(database or ()))
-    return _finished(run_to_end(one, starts.start_backup(one, request), quiet=as_json), as_json)
+    request = BackupRequest(kind=Kind(kind), databases=tuple(database or ()))
+    return _ended(run_to_end(one, starts.start_backup(one, request), quiet=as_json), as_json)
 
 
 @app.command("recovery-point")
 @command
 def recovery_point(
-    name: Annotated[str | None, typer.Option(help="A name to find it by, e.g. 'before v7'.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name to find it by, such as 'before v7'.")] = None,
     as_json: JsonFlag = False,
 ) -> int:
-    """Make a recovery point now: every Qdrant snapshot, then the mark in SQL Server."""
+    """Make a recovery point now.
+
+    First every Qdrant snapshot is taken, then the mark is set in SQL Server and its log is backed up.
+    """
+    request = request_of(
+        PointRequest, "A name has 1 to 100 characters, none of them a line break or the like.", name=name
+    )
     one = system()
-    start = starts.start_point(one, request_of(PointRequest, name=name))
-    return _finished(run_to_end(one, start, quiet=as_json), as_json)
+    return _ended(run_to_end(one, starts.start_point(one, request), quiet=as_json), as_json)
 
 
 @app.command("list")
@@ -141,23 +162,22 @@ def list_(as_json: JsonFlag = False) -> int:
         return output.DONE
     output.show_table(
         "Recovery points",
-        ["made at", "id", "name", "complete", "points"],
+        ["made at", "id", "complete", "points", "name"],
         [
-            [p["made_at"], p["id"], p["name"] or "", "yes" if p["complete"] else "NO", f"{p['points']:,}"]
+            [p["made_at"], p["id"], "yes" if p["complete"] else "NO", f"{p['points']:,}", p["name"] or ""]
             for p in found["recovery_points"]
         ],
     )
     output.show_table(
         "Backups",
-        ["finished at", "id", "store", "kind", "what", "size"],
+        ["finished at", "id", "kind", "size", "what"],
         [
             [
                 b["finished_at"],
                 b["id"],
-                b["store"],
-                b["kind"],
-                b.get("database") or f"{b['collections']} collections",
-                output.human_size(b["size"]),
+                b["kind"].replace("_", " "),
+                sized(b["size"]),
+                b.get("database") or f"Qdrant collections: {b['collections']}",
             ]
             for b in found["backups"]
         ],
@@ -168,12 +188,12 @@ def list_(as_json: JsonFlag = False) -> int:
 @app.command()
 @command
 def status(as_json: JsonFlag = False) -> int:
-    """Show how old what could be restored is, and what the timers did last."""
+    """Show ages, timers and what runs now."""
     found = looking.status(system())
     if as_json:
         output.show_json(found)
-        return output.DONE
-    output.show_text(status_text(found))
+    else:
+        output.show_text(status_text(found))
     return output.DONE
 
 
@@ -182,15 +202,29 @@ def status(as_json: JsonFlag = False) -> int:
 def plan(
     target: TargetArgument,
     policy: Annotated[
-        Policy | None, typer.Option(help="For a time or latest; both are planned if left out.")
+        Policy | None,
+        typer.Option(
+            help="For a time or latest. paired: both sides of the newest recovery point before it; "
+            "latest_sql: SQL Server as late as possible, older vectors. Both are planned if left out."
+        ),
     ] = None,
     in_place: InPlaceFlag = False,
     name: NameOption = None,
     confirm_space: SpaceFlag = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Plan a restore and show it. Touches nothing."""
-    request = plan_request(target, policy, in_place, name, confirm_space)
+    """Plan a restore and show it. Touches nothing.
+
+    It says what is used, what is lost and what is overwritten, and ends with the command that starts it.
+    """
+    request = request_of(
+        PlanRequest,
+        target=target_of(target),
+        policy=policy,
+        in_place=in_place,
+        names=names_of(name or []),
+        confirm_space=confirm_space,
+    )
     made = plans.make_plans(system(), request)
     if as_json:
         output.show_json({"plans": [one.as_json() for one in made]})
@@ -202,21 +236,26 @@ def plan(
 @app.command()
 @command
 def restore(
-    plan_id: Annotated[str, typer.Argument(help="The id of a plan that `octopus-backup plan` made.")],
-    digest: Annotated[str, typer.Option(help="The plan's digest: it says that you have read it.")],
+    plan_id: Annotated[str, typer.Argument(help="The id of a plan that `octopus-backup plan` has shown.")],
+    digest: Annotated[str, typer.Option(help="The plan's digest: it says that you have read the plan.")],
     as_json: JsonFlag = False,
 ) -> int:
-    """Execute a plan and prove the result."""
+    """Execute a plan and prove the result.
+
+    Refused when anything that the plan rests on has changed since it was made. Ends with the restore report.
+    """
     one = system()
     start = restores.start_restore(one, StartRequest(plan_id=plan_id, digest=digest))
-    run = run_to_end(one, start, quiet=as_json)
-    if not as_json and run.result.get("report_text"):
-        output.show_text(run.result["report_text"])
-    return _finished(run, as_json)
+    return _ended(run_to_end(one, start, quiet=as_json), as_json)
 
 
-def request_of[T: BaseModel](model: type[T], **values: Any) -> T:
+def request_of[T: BaseModel](model: type[T], rule: str = "", **values: Any) -> T:
     """A typed request from the command line's values.
+
+    Args:
+        model: the request's type.
+        rule: what the values must be like, for who got them wrong.
+        values: the request's fields.
 
     Raises:
         InvalidRequestError: a value is not what it should be.
@@ -225,42 +264,49 @@ def request_of[T: BaseModel](model: type[T], **values: Any) -> T:
         return model(**values)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
-        raise InvalidRequestError(f"Not understood: {where}.") from None
+        raise InvalidRequestError(rule or f"Not understood: {where}.") from None
 
 
-def plan_request(
-    target: str, policy: Policy | None, in_place: bool, names: list[str] | None, confirm_space: bool
-) -> PlanRequest:
-    """The plan request that the command line's words mean.
+def target_of(words: str) -> PointTarget | TimeTarget | Literal["latest"]:
+    """What a restore aims at: what looks like a time is one, everything else names a recovery point.
 
     Raises:
-        InvalidRequestError: a ``--name`` is not of the form old=new.
+        InvalidRequestError: it looks like a time and is none, or has no zone.
     """
-    renamed = {}
-    for pair in names or []:
-        old, equals, new = pair.partition("=")
-        if not (old and equals and new):
+    if words == "latest":
+        return "latest"
+    if not _LOOKS_LIKE_A_TIME.match(words):
+        return PointTarget(recovery_point=words)
+    try:
+        return TimeTarget(time=_TIME.validate_python(words))
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Input should be a valid datetime or date, ")
+        why = why.removeprefix("Value error, ")
+        raise InvalidRequestError(
+            f"The time {words!r} is not understood: {why}.", "Write it in UTC, such as 2026-01-31T04:00:00Z."
+        ) from None
+
+
+def names_of(pairs: list[str]) -> dict[str, str]:
+    """New names by old ones.
+
+    Raises:
+        InvalidRequestError: one is not of the form OLD=NEW, or OLD is there twice.
+    """
+    renamed: dict[str, str] = {}
+    for pair in pairs:
+        old, _, new = pair.partition("=")
+        if not (old and new):
             raise InvalidRequestError(f"--name {pair!r} is not of the form OLD=NEW.")
+        if old in renamed:
+            raise InvalidRequestError(f"--name gives {old!r} two new names.")
         renamed[old] = new
-    wanted: Any = target if target == "latest" else {"recovery_point": target}
-    if target[:1].isdigit() and "T" in target and "-" in target:  # a ULID has no dashes
-        wanted = {"time": target}
-    return request_of(
-        PlanRequest,
-        target=wanted,
-        policy=policy,
-        in_place=in_place,
-        names=renamed,
-        confirm_space=confirm_space,
-    )
+    return renamed
 
 
-def _finished(run: Run, as_json: bool) -> int:
+def _ended(ended: Run, as_json: bool) -> int:
     if as_json:
-        output.show_json(run.as_json())
+        output.show_json(ended.as_json())
     else:
-        output.show_text(run_text(run))
-    if run.state is State.SUCCEEDED:
-        return output.DONE
-    code = run.error.code if run.error else ""
-    return output.EXIT_OF_CODE.get(code, output.FAILED)
+        output.show_text(ended.result.get("report_text") or run_text(ended))
+    return output.exit_code_of_run(ended)

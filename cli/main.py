@@ -6,22 +6,21 @@ import signal
 import sys
 from types import FrameType
 
-INTERRUPTED = 130
+from cli import INTERRUPTED
 
 
 def main() -> None:
-    """Run the command line, and end with its exit code."""
+    """Run the command line; ends the process with the command's exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from cli.commands import run  # imports for a second
+        from cli.commands import app  # imports for a second
 
-        code = run()
+        app()
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stderr.write("\nInterrupted. What was finished is not repeated when you start it again.\n")
-        code = INTERRUPTED
-    sys.exit(code)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        sys.stderr.write("\nInterrupted.\n")
+        sys.exit(INTERRUPTED)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

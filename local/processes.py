@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.interrupts import undisturbed
+from local.interrupts import ExplainedError, undisturbed
 
 STOP_SECONDS = 5.0
 
 
-class ChildFailedError(RuntimeError):
+class ChildFailedError(ExplainedError):
     """A child process ended, or stayed silent, before it announced itself."""
 
 

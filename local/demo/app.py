@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx
 
+from local.interrupts import ExplainedError
+
 POLL_SECONDS = 0.3
 
 
-class DemoFailedError(RuntimeError):
+class DemoFailedError(ExplainedError):
     """The story did not go as it should; the text says where and why."""
 
 

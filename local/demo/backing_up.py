@@ -95,8 +95,8 @@ def back_up_on_schedule(story: Story) -> None:
     story.act("3  Backups on schedule, while people go on working with Octopus")
     story.say(
         f"In production: a full backup daily, a differential every 4 hours, the log every 15 minutes. Here: "
-        f"the log every {LOG_SECONDS} s, and the others within the next seconds. Nothing was ever backed up, so "
-        "the first tick also starts whatever its timer has missed."
+        f"the log every {LOG_SECONDS} s, and the others within the next seconds. Nothing was ever backed up, "
+        "so the first tick also starts what was missed."
     )
     with story.waiting("waiting for the function app"):
         story.stack.await_host()
@@ -119,7 +119,7 @@ def show_backups(story: Story, listed: dict[str, Any]) -> None:
         key = f"{run['id']}/{run['attempt']}"
         if run["state"] == "failed" and key not in story.told:
             story.told.add(key)
-            story.say(_failed(run))
+            story.say(_failed(run), "  - ")
     for backup in reversed(listed["backups"]):
         if backup["id"] not in story.told:
             story.told.add(backup["id"])
@@ -130,9 +130,10 @@ def show_backups(story: Story, listed: dict[str, Any]) -> None:
 
 def _failed(run: dict[str, Any]) -> str:
     error = run["error"] or {"code": "", "message": "no reason was given"}
+    at = (run["finished_at"] or run["started_at"])[11:19]
     if error["code"] == "no_full_backup" and run["title"].startswith("Log"):
-        return f"          no full backup yet to build on; the next log backup comes in {LOG_SECONDS} s"
-    return f"{run['title']} failed: {error['message']}"
+        return f"{at}  no full backup yet; the next log backup comes in {LOG_SECONDS} s"
+    return f"{at}  {run['title']} failed: {error['message']}"
 
 
 def make_recovery_point(story: Story) -> None:

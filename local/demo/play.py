@@ -12,8 +12,7 @@ from rich.console import Console
 from local.demo import backing_up, restoring
 from local.demo.app import DemoFailedError
 from local.demo.story import Story
-from local.processes import ChildFailedError
-from local.stack import StackRunningError, started, what_next
+from local.stack import started, what_next
 
 
 def play(keep: bool, began: float) -> int:
@@ -25,15 +24,15 @@ def play(keep: bool, began: float) -> int:
 
     Returns:
         0 if everything came back, else 1.
+
+    Raises:
+        ExplainedError: the story could not be told to its end; says why.
     """
     console = Console(highlight=False, soft_wrap=True)
     try:
         return _acts(console, keep, began)
-    except (StackRunningError, ChildFailedError, DemoFailedError) as error:
-        console.print(f"\nThe demo stopped: {error}", markup=False)
     except (httpx.HTTPError, pyodbc.Error) as error:
-        console.print(f"\nThe demo stopped: a part of the stack did not answer: {error}", markup=False)
-    return 1
+        raise DemoFailedError(f"A part of the stack did not answer: {error}") from error
 
 
 def _acts(console: Console, keep: bool, began: float) -> int:

@@ -90,7 +90,7 @@ def perform(name: str, activity: Activity, payload: Mapping[str, Any]) -> Outcom
 
 
 def unforeseen(error: Exception) -> dict[str, str | bool]:
-    """A failure that nobody foresaw, as plain data like ``BackupSystemError.as_dict``; secrets are cut out."""
+    """A failure that nobody foresaw, as data like ``BackupSystemError.as_dict``; secrets are cut out."""
     text = f"{type(error).__name__}: {_SECRET.sub(r'\1\2…', str(error))}"[:_MAX_TEXT]
     return BackupSystemError(
         text, "This is a fault of the software; its log tells the way it came.", code="unexpected"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from shared.blob import copy
 from shared.composition import System
 from shared.errors import IntegrityError
+from shared.model.findings import Finding, Severity
 from shared.model.hints import SqlHint
 from shared.model.plans import Plan, PlanRequest, TargetState
 from shared.model.points import RecoveryPoint
@@ -31,8 +32,17 @@ def make_plans(system: System, request: PlanRequest) -> list[Plan]:
     now = system.clock.now()
     points = system.catalogue.points.all()
     known = Known(points, system.catalogue.backups.set_hints(), _backups(system, points))
-    resolutions = resolve(request, known, now).resolutions
-    plans = [_plan(system, request, resolution) for resolution in resolutions]
+    resolved = resolve(request, known, now)
+    others = tuple(
+        Finding(
+            code="policy_impossible",
+            severity=Severity.INFO,
+            message=f"There is no plan under the policy {policy}. {why}",
+        )
+        for policy, why in resolved.impossible.items()
+    )
+    made = [_plan(system, request, resolution) for resolution in resolved.resolutions]
+    plans = [plan.model_copy(update={"findings": plan.findings + others}) for plan in made]
     for plan in plans:
         system.catalogue.plans.save(plan)
     return plans

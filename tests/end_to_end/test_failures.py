@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 import stamina
 
 from local.octopus import truth
 from shared.catalogue import paths
-from shared.errors import NothingToRestoreError
+from shared.errors import IntegrityError, NothingToRestoreError, NotPermittedError
 from shared.model.backups import Kind, QdrantFacts
 from shared.model.findings import Severity
 from shared.model.requests import BackupRequest, PointRequest
 from shared.workflows import points, retrying, starts
-from tests.world import World, quote_name
+from tests.world import World, kinds, quote_name
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +81,39 @@ def test_qdrant_out_of_reach_ends_the_run_with_the_reason(
     assert run.error is not None
     assert run.error.code == "unreachable"
     assert world.system.catalogue.points.all() == []
+
+
+def test_a_wrong_password_ends_the_run_with_the_reason_and_without_the_password(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = re.sub(r"PWD=\{[^}]*\}", "PWD={Wrong-canary}", world.environ["SQLSERVER_CONNECTION"])
+    monkeypatch.setenv("SQLSERVER_CONNECTION", wrong)
+    with world.aside() as other:
+        run = other.run(starts.start_backup(other.system, BackupRequest(kind=Kind.FULL)))
+    assert run.state == "failed"
+    assert run.error is not None
+    assert run.error.code == "login_failed"
+    assert run.error.hint
+    assert "canary" not in run.model_dump_json()
+    assert kinds(world) == []
+
+
+def test_a_wrong_account_key_is_refused_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKUP_STORAGE_CREDENTIAL", "d3Jvbmc=")
+    with world.aside() as other, pytest.raises(NotPermittedError) as refused:
+        starts.start_backup(other.system, BackupRequest(kind=Kind.FULL))
+    assert "BACKUP_STORAGE_CREDENTIAL" in f"{refused.value}" or refused.value.hint
+    assert world.blobs("state") == []
+
+
+def test_what_is_being_restored_is_not_backed_up(world: World) -> None:
+    world.back_up(Kind.FULL)
+    point = world.make_point()
+    world.begin(world.plan({"recovery_point": point.id}, in_place=True))
+    run = world.run(starts.start_backup(world.system, BackupRequest(kind=Kind.LOG)))
+    assert run.state == "skipped"
+    assert run.error is not None
+    assert run.error.code == "locked"
 
 
 def test_a_failure_that_nobody_foresaw_is_in_the_run_too(
@@ -163,7 +198,7 @@ def test_an_altered_backup_stops_the_restore_before_anything_is_in_service(world
 
     assert run.state == "failed"
     assert run.error is not None
-    assert run.error.code in ("integrity", "blob_changed", "changed", "sha256_mismatch"), run.error
+    assert run.error.meaning == IntegrityError.meaning
     assert run.result["report"]["verdict"] != "passed"
     found = world.truth()
     untouched = {name: found.collections[name] for name in live.collections}
@@ -182,31 +217,40 @@ def test_one_database_that_is_gone_does_not_stop_the_others(
     assert run.step(f"verify:{world.database}").state == "succeeded"
 
 
-def test_names_from_the_worst_of_worlds_are_backed_up_and_restored(
+def test_a_database_with_a_hostile_name_is_backed_up_and_restored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = f"{world.database} ]'\"--/..;ü"
-    quoted = quote_name(database)
     with world.admin() as master:
-        master.execute(f"CREATE DATABASE {quoted}")
-        master.execute(f"CREATE TABLE {quoted}.dbo.Octopus_Odd (Id int NOT NULL PRIMARY KEY)")
-        master.execute(f"INSERT INTO {quoted}.dbo.Octopus_Odd (Id) VALUES (7)")
-    collection = "..ü ]';--%2e"
-    world.qdrant.put(
-        f"/collections/{collection.replace('%', '%25')}", json={"vectors": {"size": 2, "distance": "Dot"}}
-    ).raise_for_status()
+        master.execute(f"CREATE DATABASE {quote_name(database)}")
+        master.execute(f"CREATE TABLE {quote_name(database)}.dbo.Octopus_Odd (Id int NOT NULL PRIMARY KEY)")
+        master.execute(f"INSERT INTO {quote_name(database)}.dbo.Octopus_Odd (Id) VALUES (7)")
     monkeypatch.setenv("SQLSERVER_DATABASES", database)
     with world.aside() as odd:
         odd.back_up(Kind.FULL)
         odd.back_up(Kind.LOG)
         plan = odd.plan("latest", policy="latest_sql")
-        assert list(plan.execution.target_state.databases)[0].startswith(database[:20])
         odd.restore(plan)
-        copy = next(iter(plan.execution.target_state.databases))
-        with world.admin() as master:
-            assert master.execute(f"SELECT Id FROM {quote_name(copy)}.dbo.Octopus_Odd").fetchval() == 7
+    (copy,) = plan.execution.target_state.databases
+    assert copy.startswith(database)
+    assert copy != database
+    with world.admin() as master:
+        assert master.execute(f"SELECT Id FROM {quote_name(copy)}.dbo.Octopus_Odd").fetchval() == 7
+
+
+def test_a_collection_with_a_hostile_name_is_backed_up_and_restored(world: World) -> None:
+    collection = "..ü ];'--%2e"
+    path = f"/collections/{quote(collection, safe='')}"
+    world.qdrant.put(path, json={"vectors": {"size": 2, "distance": "Dot"}}).raise_for_status()
+    points = {"points": [{"id": 1, "vector": [1.0, 0.5], "payload": {"content": "odd"}}]}
+    world.qdrant.put(f"{path}/points", params={"wait": "true"}, json=points).raise_for_status()
     world.back_up(Kind.FULL)
-    assert collection in world.make_point().vectors.collections
+    point = world.make_point()
+    assert point.complete
+    expected = world.truth()
+    world.lose_everything()
+    world.restore(world.plan({"recovery_point": point.id}))
+    assert truth.differences(expected, world.truth()) == []
 
 
 def test_a_log_backup_does_not_queue_behind_another_but_the_next_one_runs(world: World) -> None:

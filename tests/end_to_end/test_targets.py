@@ -10,6 +10,9 @@ from local.octopus import truth
 from shared.errors import InvalidRequestError, NotFoundError, NothingToRestoreError
 from shared.model.backups import Kind
 from shared.model.plans import OrphansStep
+from shared.model.requests import BackupRequest, PointRequest
+from shared.reporting import plan_text
+from shared.workflows import starts
 from tests.world import LATER, World
 
 
@@ -60,6 +63,22 @@ def test_latest_sql_brings_back_an_agent_that_came_after_the_vectors(world: Worl
     assert any(str(newcomer.id) in loss or "re-index" in loss or "index" in loss for loss in plan.losses)
 
 
+def test_a_policy_that_leads_nowhere_is_named_in_the_plan_of_the_other(world: World) -> None:
+    world.back_up(Kind.FULL)
+    start = starts.start_point(world.system, PointRequest())
+    bad = world.collections()[0]
+    world.fault(status=500, match=f"POST /collections/{bad}/snapshots", times=50)
+    world.run(start)  # an incomplete point: nothing to pair, and no set that could be trusted
+    set_id = world.system.catalogue.backups.set_hints()[0].id
+    (name,) = [one for one in world.blobs("catalogue", "backups/qdrant/") if set_id in one]
+    world.delete_blob("catalogue", name)
+    (plan,) = world.plans("latest")
+    assert plan.execution.policy == "latest_sql"
+    (finding,) = [one for one in plan.findings if one.code == "policy_impossible"]
+    assert "paired" in finding.message
+    assert "no plan under the policy paired" in " ".join(plan_text(plan).split())
+
+
 def test_paired_latest_goes_back_to_the_newest_complete_point(world: World) -> None:
     world.back_up(Kind.FULL)
     world.make_point()
@@ -98,9 +117,6 @@ def test_targets_that_lead_nowhere_are_refused_with_a_code_each(world: World) ->
 
 
 def test_a_database_in_simple_recovery_has_no_log_to_back_up_and_says_so(world: World) -> None:
-    from shared.model.requests import BackupRequest
-    from shared.workflows import starts
-
     world.back_up(Kind.FULL)
     with world.admin() as master:
         master.execute(f"ALTER DATABASE [{world.database}] SET RECOVERY SIMPLE")
@@ -112,9 +128,6 @@ def test_a_database_in_simple_recovery_has_no_log_to_back_up_and_says_so(world: 
 
 
 def test_a_log_or_differential_without_a_full_backup_fails_with_a_hint(world: World) -> None:
-    from shared.model.requests import BackupRequest
-    from shared.workflows import starts
-
     kinds: tuple[Kind, ...] = (Kind.DIFFERENTIAL, Kind.LOG)
     for kind in kinds:
         run = world.run(starts.start_backup(world.system, BackupRequest.model_validate({"kind": kind})))

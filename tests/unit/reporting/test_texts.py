@@ -9,7 +9,7 @@ from typing import Any
 from shared.model.findings import ErrorInfo, Finding, Severity
 from shared.model.plans import Plan
 from shared.model.runs import Run, RunKind, State, StepState
-from shared.reporting import plan_text, report, report_text, run_text, status_text
+from shared.reporting import plan_text, report, report_text, run_text
 from tests.unit.planning.world import at, plan, point, request
 
 HOSTILE = "\x1b[31mred\n\u202eevil"
@@ -213,31 +213,3 @@ def test_a_run_that_goes_on_tells_when_it_was_last_heard_of() -> None:
     text = run_text(a_run(plan(), State.RUNNING, finished_at=None))
     assert "last heard of 2026-03-01 07:06:00Z" in text
     assert "WHAT WENT WRONG" not in text
-
-
-STATUS: dict[str, Any] = {
-    "at": "2026-03-01T07:00:00Z",
-    "newest_recovery_point": {"id": "POINT1", "made_at": "2026-03-01T04:36:00Z"},
-    "ages_seconds": {"pair": 8640.0, "sqlserver": 3595.0, "qdrant": None},
-    "timers": {
-        "sql_log": {
-            "schedule": "0 */15 * * * *",
-            "last_slot": "2026-03-01T07:00:00Z",
-            "last_state": "done",
-            "next_slot": "2026-03-01T07:15:00Z",
-        }
-    },
-    "running": [],
-}
-
-
-def test_the_status_tells_ages_timers_and_runs() -> None:
-    text = status_text(STATUS)
-    assert "both sides together: 2 h 24 min ago" in text
-    assert "Qdrant: never" in text
-    assert "sql_log: last slot 2026-03-01T07:00:00Z done" in text
-    assert "RUNNING\n  Nothing." in text
-    run = {"title": "Log", "id": "R1", "attempt": 1, "started_at": "2026-03-01T07:00:00Z"}
-    busy = status_text(STATUS | {"running": [run], "newest_recovery_point": None})
-    assert "Log (run R1, attempt 1" in busy
-    assert "none yet" in busy
