@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import (
     BackupSystemError,
+    CallerNotPermittedError,
     IntegrityError,
     InvalidRequestError,
     InvalidSettingsError,
@@ -29,7 +30,8 @@ _STATUS: tuple[tuple[type[BackupSystemError], int], ...] = (
     (NotFoundError, 404),
     (InvalidSettingsError, 500),
     (InvalidRequestError, 400),
-    (NotPermittedError, 403),
+    (CallerNotPermittedError, 403),
+    (NotPermittedError, 502),  # our own identity lacks a right: not the caller's fault
     (RefusedError, 409),
     (UnreachableError, 503),
     (IntegrityError, 500),

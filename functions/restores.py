@@ -10,7 +10,7 @@ import azure.functions as func
 from functions.engine import start
 from functions.replies import answering, parsed, reply
 from functions.system import system
-from shared.errors import NotPermittedError
+from shared.errors import CallerNotPermittedError
 from shared.model.plans import PlanRequest, StartRequest
 from shared.model.runs import RunKind
 from shared.reporting import plan_text
@@ -35,7 +35,7 @@ async def start_restore(req: func.HttpRequest, client: df.DurableFunctionsClient
     """Start a restore: ``{"plan_id": …, "digest": …}``, the digest being that of the plan that was read."""
     request = parsed(req, StartRequest)
     if not system().settings.access.allow_key_restore:
-        raise NotPermittedError(
+        raise CallerNotPermittedError(
             "A function key carries no identity, so it may not start a restore.",
             "Set ALLOW_KEY_RESTORE to true, or use the command line with an identity of your own.",
             code="key_restore_not_allowed",

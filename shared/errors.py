@@ -11,7 +11,8 @@
     │   ├── LockedError                  another run works on the same thing
     │   ├── PlanChangedError             the plan is no longer what was shown
     │   ├── TargetInTheWayError          the target exists or is in a state that is not ours
-    │   └── NotPermittedError            the caller or our identity lacks a right
+    │   └── NotPermittedError            our own identity lacks a right, or is not accepted
+    │       └── CallerNotPermittedError  the caller lacks a right
     ├── UnreachableError                 a server or the storage does not answer; retry helps
     │   └── OutcomeUnknownError          the connection was lost; the work may have been done
     ├── StoreError                       a server answered with an error
@@ -122,9 +123,15 @@ class TargetInTheWayError(RefusedError):
 
 
 class NotPermittedError(RefusedError):
-    """The caller, or our own identity, lacks a right."""
+    """Our own identity lacks a right on a server or the storage, or is not accepted there."""
 
     code = "not_permitted"
+
+
+class CallerNotPermittedError(NotPermittedError):
+    """The caller lacks a right."""
+
+    code = "caller_not_permitted"
 
 
 class UnreachableError(BackupSystemError):

@@ -8,7 +8,7 @@ and a margin is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -102,7 +102,10 @@ def _others(points: Sequence[RecoveryPoint]) -> str:
 
 
 def vectors_before(
-    points: Iterable[RecoveryPoint], sets: Iterable[SetHint], sql_point: datetime
+    points: Iterable[RecoveryPoint],
+    sets: Iterable[SetHint],
+    sql_point: datetime,
+    applied: Collection[str] = (),
 ) -> VectorChoice | NoPair:
     """The newest vector side that surely ended before a SQL point (policy ``latest_sql``).
 
@@ -111,11 +114,13 @@ def vectors_before(
         sets: all snapshot sets; a complete one without such a point must have ended CLOCK_MARGIN earlier.
         sql_point: up to where SQL Server is restored (UTC, SQL Server's clock); where only a bound is known,
             the earliest that it can be.
+        applied: ids of the backups that are restored as a whole. A mark in one of them is reached, whatever
+            the clocks say: msdb keeps whole seconds, so a mark can seem later than the end of its own log.
     """
     choices = [
         VectorChoice(point.vectors.snapshot_set_id, point.vectors.finished_at, point)
         for point in points
-        if point.complete and breach(point) is None and sql_time(point) <= sql_point
+        if point.complete and breach(point) is None and _reached(point, sql_point, applied)
     ]
     proven = {choice.set_id for choice in choices}
     choices += [
@@ -130,3 +135,9 @@ def vectors_before(
         f"No complete snapshot set surely ended before {said(sql_point)}: where no recovery point proves the "
         f"order, it must have ended {CLOCK_MARGIN.seconds // 60} minutes earlier, because clocks differ.",
     )
+
+
+def _reached(point: RecoveryPoint, sql_point: datetime, applied: Collection[str]) -> bool:
+    """Whether the point's mark is surely among what is restored."""
+    marked = {side.log_backup_id for side in point.sql}
+    return sql_time(point) <= sql_point or bool(marked and marked <= set(applied))

@@ -142,7 +142,12 @@ def _latest_sql(request: PlanRequest, known: Known) -> Resolution:
             code="no_full_backup",
         )
     sql_point = min(found.not_before for found in chains.values())
-    vectors = vectors_before(known.points, known.sets, sql_point)
+    whole = {
+        backup.id
+        for found in chains.values()
+        for backup in (found.backups[:-1] if found.stop_inside else found.backups)
+    }
+    vectors = vectors_before(known.points, known.sets, sql_point, whole)
     if not isinstance(vectors, NoPair):
         return _resolution(Policy.LATEST_SQL, vectors.point, vectors.set_id, chains, sql_point, known)
     if known.sets:

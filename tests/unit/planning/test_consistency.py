@@ -81,6 +81,17 @@ def test_a_mark_at_or_before_the_sql_point_proves_the_order_without_a_margin() -
     assert found == VectorChoice("SET1", LATE.vectors.finished_at, LATE)
 
 
+def test_a_mark_in_a_log_that_is_restored_as_a_whole_is_reached_whatever_the_clocks_say() -> None:
+    before_its_own_mark = sql_time(LATE) - timedelta(milliseconds=1)
+    logs = [side.log_backup_id for side in LATE.sql]
+    assert vectors_before([LATE], [], before_its_own_mark, logs) == VectorChoice(
+        "SET1", LATE.vectors.finished_at, LATE
+    )
+    assert isinstance(vectors_before([LATE], [], before_its_own_mark, ["another"]), NoPair)
+    alone = LATE.model_copy(update={"sql": ()})
+    assert isinstance(vectors_before([alone], [], at(0), logs), NoPair)
+
+
 def test_a_set_without_a_point_needs_the_clock_margin() -> None:
     ended = set_hint("SET9", ended=3)
     assert told(vectors_before([], [ended], at(3) + CLOCK_MARGIN - timedelta(seconds=1)))
