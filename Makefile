@@ -47,3 +47,4 @@ requirements: set-up  ## Export the runtime dependencies, with hashes, from uv.l
 
 clean:  ## Remove everything that was installed or made here
 	@rm -rf .venv .tools node_modules .stack .stack.lock .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

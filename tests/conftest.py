@@ -1,11 +1,34 @@
-"""What every test that talks to Azurite shares: one certificate, and one Azurite for each worker."""
+"""What all tests share: no silent skips in CI, one certificate, and one Azurite for each worker."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from local.azurite import Azurite
 from local.certificates import Certificate, make_certificate
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test that is skipped has failed: nobody reads what was skipped there."""
+    report = yield
+    if _in_ci() and report.skipped:
+        report.outcome, report.longrepr = "failed", f"skipped, which CI does not accept: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Likewise a whole file."""
+    report = yield
+    if _in_ci() and report.skipped:
+        report.outcome, report.longrepr = "failed", f"skipped, which CI does not accept: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -41,9 +41,9 @@ _CLOCKS_MAY_DIFFER = timedelta(minutes=15)  # Microsoft's advice for the start o
 class Patience:
     """How long a request may take, and how often it is repeated after a passing trouble.
 
-    A request is repeated after a lost connection, a time-out, 408 and 5xx, after about 3, 5, 9 and 17 seconds,
-    each moved at random by up to one second. Together that stays far below the ten minutes after which a
-    lock's holder counts as dead.
+    A request is repeated after a lost connection, a time-out, 408 and 5xx, after about 3, 5, 9 and 17
+    seconds, each moved at random by up to one second. Together that stays far below the ten minutes after
+    which a lock's holder counts as dead.
     """
 
     connect_seconds: float = 10.0

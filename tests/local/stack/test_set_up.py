@@ -155,6 +155,7 @@ def test_clean_removes_all_that_git_ignores_at_the_top(tmp_path: Path) -> None:
     ]
     for name in made:
         (tmp_path / name).mkdir()
+    (tmp_path / "shared" / "__pycache__").mkdir(parents=True)
     (tmp_path / ".stack.lock").touch()
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"Makefile"}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"Makefile", "shared"}
