@@ -17,6 +17,7 @@ import httpx
 
 from local import processes
 from local.certificates import Certificate, make_certificate
+from local.interrupts import ExplainedError
 
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -27,7 +28,7 @@ _PROGRAM = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.
 _START_SECONDS = 30.0
 
 
-class NotInstalledError(RuntimeError):
+class NotInstalledError(ExplainedError):
     """Node or Azurite is not where the project's set-up puts it."""
 
 

@@ -26,7 +26,8 @@ Generated from `shared/settings.py` by `make generate`; do not edit.
 
 Settings are app settings of the function app (locally: `local.settings.json`), or the environment of
 `octopus-backup`. All of them are checked at the start, and every problem is reported at once, by name. An
-empty value counts as absent. A value marked *secret* is never printed; in Azure make it a Key Vault reference.
+empty value counts as absent. A value marked *secret* is never printed; in Azure make it a Key Vault
+reference.
 """
 
 _TAIL = f"""
