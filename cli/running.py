@@ -10,13 +10,10 @@ from typing import Any
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from cli.output import err
-from shared.blob import documents
-from shared.catalogue import paths
-from shared.catalogue.records import read
 from shared.composition import System
 from shared.errors import BackupSystemError
 from shared.model.findings import ErrorInfo
-from shared.model.runs import Lock, Run, RunKind, State
+from shared.model.runs import Run, RunKind, State
 from shared.workflows.registry import WORKFLOWS, activities
 from shared.workflows.runner import DirectRunner
 from shared.workflows.runs import Start, Ticket, end_run
@@ -58,19 +55,9 @@ def _interrupted(system: System, ticket: Ticket) -> str:
     )
     try:
         end_run(system, ticket, error=interrupted)
-        _free_locks(system, ticket.run_id)
     except BackupSystemError as error:
         return f"Run {ticket.run_id} could not be written down as failed ({error.message})."
     return f"Run {ticket.run_id} is written down as failed; start the command again when you like."
-
-
-def _free_locks(system: System, run_id: str) -> None:
-    """Let the next run in at once: the locks of a run whose process ends would else stay for ten minutes."""
-    for entry in documents.entries(system.storage, paths.STATE, "locks/"):
-        lock, _ = read(system.storage, paths.STATE, entry.name, Lock)
-        if lock.run_id == run_id and not lock.released:
-            with system.catalogue.locks.hold(lock.name, run_id):
-                pass  # the run's new holder lets it go
 
 
 @contextlib.contextmanager

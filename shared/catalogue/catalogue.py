@@ -28,4 +28,4 @@ class Catalogue:
         self.reports = Reports(storage)
         self.runs = Runs(storage, clock)
         self.claims = Claims(storage, clock)
-        self.locks = Locks(storage, clock)
+        self.locks = Locks(storage, clock, self.runs)

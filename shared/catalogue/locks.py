@@ -1,8 +1,9 @@
 """Locks: one run at a time works on a thing, however many hosts there are.
 
 A lock is a document with a run, a heartbeat and a fencing number, changed only by If-Match. It lasts as long
-as its holder beats. A holder that has stopped to beat is dead, and whoever wants the lock next takes it over
-with a higher number; should the holder only have slept, it finds its lock lost and stops.
+as its holder beats and its run has not ended. A holder that has stopped to beat is dead, and whoever wants
+the lock next takes it over with a higher number; should the holder only have slept, it finds its lock lost
+and stops.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from shared.blob import documents
 from shared.blob.storage import Storage
 from shared.catalogue import paths
 from shared.catalogue.records import read
+from shared.catalogue.runs import Runs
 from shared.clock import Clock
 from shared.errors import AlreadyExistsError, BackupSystemError, ConflictError, LockedError, NotFoundError
 from shared.model.runs import DEAD_AFTER, Lock
@@ -87,9 +89,10 @@ class HeldLock:
 class Locks:
     """All locks."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(self, storage: Storage, clock: Clock, runs: Runs) -> None:
         self._storage = storage
         self._clock = clock
+        self._runs = runs
 
     @contextmanager
     def hold(self, name: str, run_id: str, beat_seconds: float = BEAT_SECONDS) -> Iterator[HeldLock]:
@@ -139,7 +142,8 @@ class Locks:
                 except AlreadyExistsError:
                     continue  # somebody else was faster: look who
                 return HeldLock(self._storage, self._clock, wanted, etag)
-            if there.run_id != run_id and not there.released and now - there.heartbeat_at <= DEAD_AFTER:
+            alive = not there.released and now - there.heartbeat_at <= DEAD_AFTER
+            if there.run_id != run_id and alive and not self._runs.has_ended(there.run_id):
                 raise _held_by(there, name)
             wanted = wanted.model_copy(update={"fencing": there.fencing + 1})
             try:

@@ -72,6 +72,13 @@ class Runs:
                 continue
         raise _unknown(run_id)
 
+    def has_ended(self, run_id: str) -> bool:
+        """Whether a run of that id, of any kind, has ended; not one that was never written down."""
+        try:
+            return self.find(run_id).ended
+        except NotFoundError:
+            return False
+
     def recent(self, kind: RunKind, limit: int) -> list[Run]:
         """The newest runs of a kind, newest first."""
         now = str(ULID.from_datetime(self._clock.now()))

@@ -15,8 +15,9 @@ from shared.catalogue import Catalogue, paths
 from shared.catalogue.locks import HeldLock
 from shared.clock import SystemClock
 from shared.errors import ConflictError, IntegrityError, LockedError, UnreachableError
-from shared.model.runs import DEAD_AFTER, Lock
+from shared.model.runs import DEAD_AFTER, Lock, State
 from tests.stores.blob.support import Proxy, SetClock
+from tests.stores.catalogue import samples
 
 NAME = "sql-1/OctopusDB/log"
 NEVER = 3600.0  # seconds between beats, so that a test beats itself
@@ -102,6 +103,19 @@ def test_the_lock_of_a_dead_holder_is_taken_over_and_the_dead_one_finds_out(
             assert stored(storage).run_id == "run-2"
             assert not stored(storage).released, "a lock that is lost is not ours to release"
             held.check()
+
+
+def test_the_lock_of_a_run_that_has_ended_is_open_at_once(catalogue: Catalogue) -> None:
+    ended = samples.run("run-1", state=State.FAILED)
+    catalogue.runs.create(ended)
+    with (
+        catalogue.locks.hold(NAME, ended.id, NEVER) as forgotten,  # its process is gone, its lock is not
+        catalogue.locks.hold(NAME, "run-2", NEVER) as held,
+    ):
+        held.check()
+        forgotten.beat()
+        with pytest.raises(ConflictError):
+            forgotten.check()
 
 
 def test_a_holder_that_cannot_beat_stops_before_another_may_take_over(
