@@ -186,14 +186,13 @@ def test_a_lock_that_cannot_be_understood_is_not_taken(catalogue: Catalogue, sto
 
 
 def test_the_thread_beats_by_itself_and_ends_with_the_block(storage: Storage) -> None:
-    before = threading.active_count()
     with Catalogue(storage, SystemClock()).locks.hold(NAME, "run-1", 0.02):
         first = stored(storage).heartbeat_at
         deadline = time.monotonic() + 10
         while stored(storage).heartbeat_at == first and time.monotonic() < deadline:
             time.sleep(0.01)
         assert stored(storage).heartbeat_at > first
-    assert threading.active_count() == before
+    assert not [thread for thread in threading.enumerate() if thread.name == f"lock {NAME}"]
 
 
 @pytest.mark.parametrize("seed", range(8))
