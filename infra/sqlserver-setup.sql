@@ -5,6 +5,9 @@
 
   Two logins, because taking backups is an everyday right and restoring is not:
     octopus_backup    backs up, marks and counts; cannot change a row of Octopus and cannot create a database.
+                      So it may not run RESTORE VERIFYONLY, which needs CREATE ANY DATABASE: its backups are
+                      verified by size, ETag and hash only, and their verifications say so. Grant it that right
+                      where SQL Server's own check is worth more than the separation.
     octopus_restore   creates databases from backups; used only while somebody restores. A login that may
                       CREATE ANY DATABASE can restore any backup that it can read, so its password is kept
                       apart (or the login disabled: ALTER LOGIN … DISABLE) until it is needed.

@@ -240,10 +240,15 @@ class World:
         assert run.state == "succeeded", run.error
         return run
 
-    def make_point(self, name: str | None = None) -> RecoveryPoint:
-        """One recovery point, whose run must succeed; it may be incomplete."""
+    def make_point(self, name: str | None = None, *, complete: bool = True) -> RecoveryPoint:
+        """One recovery point; the run of an incomplete one must fail, and say that it is incomplete."""
         run = self.run(starts.start_point(self.system, PointRequest(name=name)))
-        assert run.state == "succeeded", run.error
+        if complete:
+            assert run.state == "succeeded", run.error
+        else:
+            assert run.state == "failed"
+            assert run.error is not None
+            assert run.error.code == "recovery_point_incomplete"
         return self.system.catalogue.points.get(run.step("point").evidence["point_id"])
 
     def plans(self, target: object = "latest", **more: object) -> list[Plan]:

@@ -19,6 +19,9 @@ from shared.model.hints import SetHint, SqlHint, hint_of
 
 _log = logging.getLogger(__name__)
 
+PASSED = "passed"
+"""Metadata key of a verification's result."""
+
 HINT = "hint"
 """Metadata key of the hint: compact JSON in ASCII, far below the 8 KiB that metadata may have."""
 
@@ -63,6 +66,17 @@ class Backups:
             f"There is no backup {backup_id}.", "`octopus-backup list` shows those that exist."
         )
 
+    def find(self, store: Store, scope: str, kind: Kind, backup_id: str) -> Manifest | None:
+        """The backup of that id in its series, in one request; None if it was not committed.
+
+        Raises:
+            IntegrityError: its manifest is damaged, or of a newer version.
+        """
+        try:
+            return self._at(paths.manifest(store, scope, kind, backup_id))
+        except NotFoundError:
+            return None
+
     def sql_hints(self, server: str, database: str) -> list[SqlHint]:
         """What a listing tells of all backups of a database, oldest first."""
         return self._sql_hints(paths.manifests(Store.SQLSERVER, paths.sql_scope(server, database)))
@@ -103,10 +117,22 @@ class Backups:
         Raises:
             UnreachableError, NotPermittedError, StorageError: it could not be written.
         """
-        name = paths.verification(verification.backup_id, verification.run_id)
         documents.create(
-            self._storage, paths.CATALOGUE, name, verification.as_json(), attempt=verification.run_id
+            self._storage,
+            paths.CATALOGUE,
+            paths.verification(verification.backup_id, verification.run_id),
+            verification.as_json(),
+            metadata={PASSED: str(verification.passed).lower()},
+            attempt=verification.run_id,
         )
+
+    def damaged(self) -> set[str]:
+        """Ids of the backups whose newest verification found them damaged; told by a listing alone."""
+        newest: dict[str, bool] = {}
+        for entry in documents.entries(self._storage, paths.CATALOGUE, paths.all_verifications()):
+            backup_id = entry.name.split("/")[1]  # an id is its own encoding
+            newest[backup_id] = entry.metadata.get(PASSED) != "false"  # runs are listed oldest first
+        return {backup_id for backup_id, passed in newest.items() if not passed}
 
     def verifications(self, backup_id: str) -> list[Verification]:
         """What was found whenever this backup was looked at, oldest first."""

@@ -119,6 +119,11 @@ def recovery_point(point_id: str) -> str:
     return f"{RECOVERY_POINTS}{encoded(point_id)}.json"
 
 
+def all_verifications() -> str:
+    """The prefix of what later looks at all backups found."""
+    return "verifications/"
+
+
 def verifications(backup_id: str) -> str:
     """The prefix of what later looks at a backup found."""
     return f"verifications/{encoded(backup_id)}/"

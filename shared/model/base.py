@@ -31,7 +31,10 @@ class Request(BaseModel):
 def _utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a time needs a zone; write it in UTC with a Z at its end, as 2026-01-31T04:00:00Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
 
 
 def _iso(value: datetime) -> str:

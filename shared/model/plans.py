@@ -82,6 +82,9 @@ class SqlRestoreStep(Document):
     backup_id: str
     backup_kind: Kind
     backup_set_uuid: str
+    utc_offset_minutes: int = Field(
+        0, description="local time minus UTC of the server that made the backup, when it made it"
+    )
     files: tuple[BlobRef, ...]
     data_files: tuple[SqlDataFile, ...] = Field((), description="to be moved; only with a full backup")
     stop: Stop = Stop()
@@ -192,7 +195,7 @@ class AftermathStep(Document):
     id: str
     title: str
     checklist: None = None
-    database: str
+    database: str = Field(description="the name that was restored to")
 
 
 Step = Annotated[
@@ -225,6 +228,9 @@ class TargetState(Document):
 
     databases: dict[str, str] = Field(description="target database → its state_desc, or 'absent'")
     collections: dict[str, bool] = Field(description="target collection → whether it exists")
+    aliases: dict[str, str] = Field(
+        default_factory=dict, description="alias that the plan sets → the collection behind it, '' if absent"
+    )
 
 
 class Execution(Document):

@@ -48,6 +48,13 @@ def _targets(then: TargetState, now: TargetState) -> list[str]:
         exists = now.collections.get(collection, False)
         if exists != existed:
             found.append(f"Collection {collection} {'exists now' if exists else 'is gone now'}.")
+    for alias, stood_for in then.aliases.items():
+        stands_for = now.aliases.get(alias, "")
+        if stands_for != stood_for:
+            found.append(
+                f"Alias {alias} stood for {stood_for or 'nothing'} and stands for "
+                f"{stands_for or 'nothing'} now."
+            )
     return found
 
 

@@ -52,7 +52,7 @@ class Rejecting:
         if backup.id not in self.history.recorded:
             return f"belongs to another database of this name (family {backup.family_guid})"
         if backup.is_damaged:
-            return "SQL Server marked it as damaged when it was made"
+            return "it is damaged: SQL Server marked it so when it was made, or a verification found it so"
         match backup.kind:
             case Kind.FULL:
                 return self._full(backup)

@@ -17,11 +17,25 @@ from shared.planning.words import said
 
 @dataclass(frozen=True)
 class Known:
-    """What the catalogue knows: points and sets in any order, backups by database."""
+    """What the catalogue knows: points and sets in any order, backups by database.
+
+    ``backups`` holds every database that a recovery point can lead to; ``current`` are those in use today,
+    which everything but a recovery point is about. Where it is empty, they are those of the newest point, and
+    without any, all.
+    """
 
     points: Sequence[RecoveryPoint]
     sets: Sequence[SetHint]
     backups: Mapping[str, Sequence[SqlHint]]
+    current: frozenset[str] = frozenset()
+
+    @property
+    def in_use(self) -> dict[str, Sequence[SqlHint]]:
+        """The backups of the databases in use today; one that has none yet is left out."""
+        newest = max(self.points, key=lambda point: (point.made_at, point.id), default=None)
+        of_newest = {side.database for side in newest.sql} if newest else set()
+        names = self.current or of_newest or self.backups.keys()
+        return {name: backups for name, backups in self.backups.items() if name in names}
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ def _check(request: PlanRequest, known: Known, now: datetime) -> None:
             'Give an instant that has passed, in UTC, or "latest".',
             code="target_in_the_future",
         )
-    for database, backups in known.backups.items():
+    for database, backups in known.in_use.items():
         ends = [backup.finished_at for backup in backups if backup.kind == "full" and not backup.is_damaged]
         if ends and time < min(ends):
             raise NothingToRestoreError(
@@ -112,7 +126,7 @@ def _check(request: PlanRequest, known: Known, now: datetime) -> None:
 
 
 def _newest(backups: Sequence[SqlHint]) -> datetime:
-    return max(backup.finished_at for backup in backups)
+    return max(backup.finished_at for backup in backups if not backup.is_damaged)
 
 
 def _paired(request: PlanRequest, known: Known) -> Resolution:
@@ -134,7 +148,7 @@ def _place_of(side: SqlSide) -> ChainTarget:
 
 def _latest_sql(request: PlanRequest, known: Known) -> Resolution:
     target = ToTime(request.target.time) if isinstance(request.target, TimeTarget) else ToLatest()
-    chains = {database: _reach(known, database, target) for database in known.backups}
+    chains = {database: _reach(known, database, target) for database in known.in_use}
     if not chains:
         raise NothingToRestoreError(
             "There is no database whose backups could be restored.",

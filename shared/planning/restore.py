@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ulid import ULID
@@ -23,7 +23,7 @@ from shared.planning.names import Existing, Names, choose_names
 from shared.planning.resolving import Resolution
 from shared.planning.selecting import Selection, select
 from shared.planning.space import space_needed
-from shared.planning.steps import Work, files_of, steps_of
+from shared.planning.steps import Work, aliases_of, files_of, steps_of
 from shared.planning.telling import Story, consistency, findings, losses, summary
 
 VALID_FOR = timedelta(hours=24)
@@ -37,7 +37,8 @@ class PlanInputs:
     ``plan_id`` is a ULID, ``now`` is UTC. ``resolution`` is what :func:`shared.planning.resolving.resolve`
     gave for one policy; ``manifests`` holds its SQL backups by id, ``snapshot_set`` is the manifest of its
     set. ``databases`` (name → state_desc) and ``collections`` (name → whether it exists) are what is on the
-    targets. ``qdrant_versions`` is peer id → version of the Qdrant that is restored to, ``settings`` the
+    targets; ``aliases`` (alias → its collection) are the names among them that are no collections.
+    ``qdrant_versions`` is peer id → version of the Qdrant that is restored to, ``settings`` the
     settings' fingerprint, ``free_bytes`` the free space on each Qdrant peer where somebody knows it.
     """
 
@@ -49,6 +50,7 @@ class PlanInputs:
     snapshot_set: Manifest | None
     databases: Mapping[str, str]
     collections: Mapping[str, bool]
+    aliases: Mapping[str, str] = field(default_factory=dict)
     qdrant_versions: Mapping[str, str]
     settings: str
     octopus_api: bool
@@ -71,11 +73,20 @@ def plan_restore(inputs: PlanInputs) -> Plan:
         policy=inputs.resolution.policy,
         in_place=inputs.request.in_place,
         steps=steps,
-        target_state=_state(inputs, names),
+        target_state=_state(inputs, work),
         settings=inputs.settings,
     )
     space = space_needed(work, inputs.qdrant_versions)
-    story = Story(inputs.request, inputs.resolution, qdrant, selection, work, inputs.now)
+    story = Story(
+        request=inputs.request,
+        resolution=inputs.resolution,
+        qdrant=qdrant,
+        selection=selection,
+        work=work,
+        now=inputs.now,
+        live_aliases=frozenset(inputs.aliases),
+        live_versions=inputs.qdrant_versions,
+    )
     chains = work.chains.values()
     return Plan(
         id=inputs.plan_id,
@@ -111,12 +122,13 @@ def _agents(resolution: Resolution) -> frozenset[str] | None:
 def _names(inputs: PlanInputs, selection: Selection) -> Names:
     existing = Existing(
         [name for name, state in inputs.databases.items() if state != "absent"],
-        [name for name, exists in inputs.collections.items() if exists],
+        [name for name, exists in inputs.collections.items() if exists] + list(inputs.aliases),
     )
+    without = selection.left_out.keys() - inputs.resolution.chains.keys()  # told as a loss, not refused
     return choose_names(
         inputs.resolution.chains,
         selection.parts,
-        inputs.request.names,
+        {source: name for source, name in inputs.request.names.items() if source not in without},
         existing,
         in_place=inputs.request.in_place,
         stamp=inputs.resolution.sql_point,
@@ -138,6 +150,7 @@ def _work(inputs: PlanInputs, qdrant: QdrantFacts | None, selection: Selection, 
         manifests=inputs.manifests,
         qdrant=qdrant,
         parts=selection.parts,
+        aliases=aliases_of(qdrant, names.collections, inputs.aliases, in_place=inputs.request.in_place),
         names=names,
         overwritten_databases=frozenset(overwritten),
         overwritten_collections=frozenset(
@@ -171,9 +184,11 @@ def _target(resolution: Resolution) -> ResolvedTarget:
     )
 
 
-def _state(inputs: PlanInputs, names: Names) -> TargetState:
+def _state(inputs: PlanInputs, work: Work) -> TargetState:
+    names = work.names
     states = {name.casefold(): state for name, state in inputs.databases.items()}
     return TargetState(
         databases={name: states.get(name.casefold(), "absent") for name in names.databases.values()},
         collections={name: inputs.collections.get(name, False) for name in names.collections.values()},
+        aliases={alias: inputs.aliases.get(alias, "") for alias in work.aliases},
     )

@@ -22,7 +22,8 @@ def select(facts: QdrantFacts, agents: Collection[str] | None, named: Collection
     """Choose the collections to restore.
 
     Left out is a collection whose agent was deleted before the SQL point, and one of which a shard is in no
-    snapshot; both are restored all the same when a person names them.
+    snapshot; both are restored all the same when a person names them. One with custom sharding is always left
+    out: Qdrant recovers it without its points (qdrant issue 10135).
 
     Args:
         facts: the snapshot set.
@@ -41,7 +42,9 @@ def select(facts: QdrantFacts, agents: Collection[str] | None, named: Collection
         if known is not None and agent is not None and agent not in known:
             without_agent.add(name)
             reason = reason or f"its agent {agent} was deleted between the snapshot and the SQL point"
-        if holding and (reason is None or name in named):
+        if _custom_sharding(collection):
+            left_out[name] = "it has custom sharding, and Qdrant loses the points of such a collection"
+        elif holding and (reason is None or name in named):
             parts[name] = tuple(sorted(holding, key=lambda part: part.peer_id))
         else:
             left_out[name] = reason or "no snapshot of it holds data"
@@ -52,6 +55,11 @@ def _holds_data(part: SnapshotPart) -> bool:
     # A peer without shards of a collection makes a snapshot that restores nothing and answers 200 (measured
     # on Qdrant 1.16.3 and 1.19.0).
     return any(shard.segments and shard.has_wal for shard in part.shards)
+
+
+def _custom_sharding(collection: CollectionFacts) -> bool:
+    params = collection.config.get("params") or {}
+    return bool(params.get("sharding_method") == "custom")
 
 
 def _incomplete(collection: CollectionFacts, parts: Collection[SnapshotPart]) -> str | None:

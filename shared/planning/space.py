@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from shared.model.backups import SqlFacts
 from shared.planning.steps import Work
+from shared.planning.versions import number
 
 STREAMED_SINCE = (1, 19)
 """Since this version Qdrant unpacks a snapshot while it reads it; before, the file is kept meanwhile."""
@@ -42,10 +43,5 @@ def space_needed(work: Work, versions: Mapping[str, str]) -> dict[str, int]:
 
 def _factor(versions: Mapping[str, str]) -> float:
     """The larger factor unless every peer is known to be new enough."""
-    known = [_version(version) for version in versions.values()]
+    known = [number(version) for version in versions.values()]
     return STREAMED if known and min(known) >= STREAMED_SINCE else KEPT
-
-
-def _version(text: str) -> tuple[int, ...]:
-    numbers = text.split("-", 1)[0].split(".")
-    return tuple(int(number) if number.isascii() and number.isdigit() else 0 for number in numbers[:3])

@@ -31,14 +31,15 @@ from shared.planning.words import sized
 class Work:
     """What there is to do: everything that the steps are made of.
 
-    ``tails`` are the live databases whose log can still be backed up before they are overwritten, each with
-    the id that this backup will get.
+    ``aliases`` are those that are set, with their collections. ``tails`` are the live databases whose log can
+    still be backed up before they are overwritten, each with the id that this backup will get.
     """
 
     chains: Mapping[str, Chain]
     manifests: Mapping[str, Manifest]
     qdrant: QdrantFacts | None
     parts: Mapping[str, tuple[SnapshotPart, ...]]
+    aliases: Mapping[str, str]
     names: Names
     overwritten_databases: frozenset[str]
     overwritten_collections: frozenset[str]
@@ -49,7 +50,7 @@ class Work:
 
 def steps_of(work: Work) -> tuple[Step, ...]:
     """Every step with its number in its id: ``001-sql_restore``."""
-    made = [*_sql(work), *_vectors(work), *_octopus(work), *_aftermath(work)]
+    made = [*_sql(work), *_vectors(work), *_octopus(work)]
     return tuple(
         step.model_copy(update={"id": f"{number:03}-{step.kind}"}) for number, step in enumerate(made, 1)
     )
@@ -81,6 +82,12 @@ def _sql(work: Work) -> Iterator[Step]:
         yield MigrationsStep(
             id="", title=f"Check the migrations and tables of {target}", database=database, target=target
         )
+        if database in work.overwritten_databases:
+            yield AftermathStep(
+                id="",
+                title=f"Back up {target} in full at once: a new recovery fork has begun",
+                database=target,
+            )
 
 
 _KINDS = {Kind.FULL: "the full backup", Kind.DIFFERENTIAL: "the differential", Kind.LOG: "the log"}
@@ -102,6 +109,7 @@ def _restore(work: Work, database: str, chain: Chain, backup: SqlHint, reason: s
         backup_id=backup.id,
         backup_kind=backup.kind,
         backup_set_uuid=backup.backup_set_uuid,
+        utc_offset_minutes=facts.utc_offset_minutes,
         files=facts.files,
         data_files=facts.data_files if backup.kind is Kind.FULL else (),
         stop=chain.stop,
@@ -129,18 +137,27 @@ def _vectors(work: Work) -> Iterator[Step]:
             ),
             overwrites=overwrites,
         )
-    aliases = aliases_of(work.qdrant, work.names.collections)
-    if aliases:
+    if work.aliases:
         yield AliasesStep(
-            id="", title=f"Point {len(aliases)} alias(es) to their collections", aliases=aliases
+            id="",
+            title=f"Point {len(work.aliases)} alias(es) to their collections",
+            aliases=dict(work.aliases),
         )
 
 
-def aliases_of(facts: QdrantFacts | None, targets: Mapping[str, str]) -> dict[str, str]:
-    """Alias → collection, of those that are restored under their own name.
+def aliases_of(
+    facts: QdrantFacts | None, targets: Mapping[str, str], now: Mapping[str, str], *, in_place: bool
+) -> dict[str, str]:
+    """Alias → collection, of those that are set: what is in service is moved in place only.
 
-    An alias of a collection that is restored under another name stays where it points to: moving it would
-    put the copy in service.
+    Left as it is, side by side, is an alias that stands for another collection now; and always one whose
+    collection is restored under another name, because moving it would put the copy in service.
+
+    Args:
+        facts: the snapshot set.
+        targets: collection → the name that it gets.
+        now: the aliases on the target, with what they stand for.
+        in_place: whether what is there may be replaced.
     """
     collections = facts.collections if facts else ()
     return {
@@ -148,6 +165,7 @@ def aliases_of(facts: QdrantFacts | None, targets: Mapping[str, str]) -> dict[st
         for collection in collections
         for alias in sorted(collection.aliases)
         if targets.get(collection.name) == collection.name
+        and (in_place or now.get(alias, collection.name) == collection.name)
     }
 
 
@@ -174,15 +192,6 @@ def _octopus(work: Work) -> Iterator[Step]:
             database=database,
             target=target,
             collections={name: work.names.collections[name] for name in work.parts},
-        )
-
-
-def _aftermath(work: Work) -> Iterator[Step]:
-    for database in sorted(work.overwritten_databases):
-        yield AftermathStep(
-            id="",
-            title=f"Back up {database} in full at once: a new recovery fork has begun",
-            database=database,
         )
 
 

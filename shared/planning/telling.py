@@ -11,13 +11,17 @@ from shared.model.findings import Finding, Severity
 from shared.model.plans import PlanRequest, Policy
 from shared.planning.resolving import Resolution
 from shared.planning.selecting import Selection
-from shared.planning.steps import Work, aliases_of
+from shared.planning.steps import Work
+from shared.planning.versions import number, older
 from shared.planning.words import lasted, said, sized
 
 
 @dataclass(frozen=True)
 class Story:
-    """What there is to tell of a plan."""
+    """What there is to tell of a plan.
+
+    ``live_aliases`` and ``live_versions`` (by peer) are those of the Qdrant that is restored to.
+    """
 
     request: PlanRequest
     resolution: Resolution
@@ -25,6 +29,8 @@ class Story:
     selection: Selection
     work: Work
     now: datetime
+    live_aliases: frozenset[str]
+    live_versions: Mapping[str, str]
 
 
 def summary(story: Story) -> str:
@@ -118,7 +124,12 @@ def _vector_losses(story: Story) -> Iterator[str]:
 
 def findings(story: Story, space: Mapping[str, int], free_bytes: int | None) -> tuple[Finding, ...]:
     """What to look at before starting; a finding of severity error keeps the plan from being started."""
-    found = [*_about_point(story), *_about_targets(story), *_about_space(story, space, free_bytes)]
+    found = [
+        *_about_point(story),
+        *_about_targets(story),
+        *_about_qdrant(story),
+        *_about_space(story, space, free_bytes),
+    ]
     if not story.work.octopus_api:
         found.append(
             _finding(
@@ -185,13 +196,41 @@ def _about_targets(story: Story) -> Iterator[Finding]:
             + (f"Restored because they were named: {_some(restored)}." if restored else "None is restored."),
             "Name a collection in names to restore it all the same.",
         )
-    kept = sum(len(collection.aliases) for collection in story.qdrant.collections) if story.qdrant else 0
-    kept -= len(aliases_of(story.qdrant, names.collections))
+
+
+def _about_qdrant(story: Story) -> Iterator[Finding]:
+    work = story.work
+    if story.qdrant is None or not work.parts:
+        return
+    makers = story.qdrant.versions.values()
+    behind = sorted(
+        f"{version} (peer {peer})" for peer, version in story.live_versions.items() if older(version, makers)
+    )
+    if behind:
+        yield _finding(
+            "version_too_old",
+            Severity.ERROR,
+            f"The snapshots were made by Qdrant {max(makers, key=number)}, but the target runs "
+            f"{_some(behind)}: an older server can destroy a collection while it recovers it.",
+            "Upgrade it, then plan again.",
+        )
+    hidden = sorted(story.live_aliases & set(work.names.collections.values()))
+    if hidden:
+        yield _finding(
+            "target_is_alias",
+            Severity.ERROR,
+            f"{_some(hidden)}: under {len(hidden)} name(s) that collections would get there are aliases.",
+            "Give these collections other names in names, or delete the aliases; then plan again.",
+        )
+    aliases = {alias for one in story.qdrant.collections if one.name in work.parts for alias in one.aliases}
+    kept = sorted(aliases - work.aliases.keys())
     if kept:
         yield _finding(
             "aliases_not_moved",
             Severity.INFO,
-            f"{kept} alias(es) stay as they are, because their collections are restored under other names.",
+            f"{len(kept)} alias(es) are not set: {_some(kept)}. None follows a collection that gets another "
+            "name, and what one stands for now is replaced in place only.",
+            "Point them to the restored collections when these shall go into service.",
         )
 
 

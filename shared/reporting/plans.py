@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.model.findings import Severity
-from shared.model.plans import Plan
+from shared.model.plans import AliasesStep, Plan
 from shared.planning.words import said, sized
 from shared.reporting.text import bullets, heading, joined, wrapped
 
@@ -55,7 +55,14 @@ def _overwritten(plan: Plan) -> list[str]:
         if now != "absent"
     ]
     collections = [f"Collection {name}." for name, exists in state.collections.items() if exists]
-    return bullets(databases + collections) or ["  Nothing: every target name is free."]
+    aliases = [
+        f"Alias {alias}, which stands for {state.aliases[alias]} at present."
+        for step in plan.execution.steps
+        if isinstance(step, AliasesStep)
+        for alias, collection in step.aliases.items()
+        if state.aliases.get(alias, "") not in ("", collection)
+    ]
+    return bullets(databases + collections + aliases) or ["  Nothing: every target name is free."]
 
 
 def _space(plan: Plan) -> list[str]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from itertools import takewhile
 from typing import Any
 
 from shared.catalogue import paths
 from shared.composition import System
-from shared.errors import BackupSystemError, IntegrityError, LockedError, NotFoundError
+from shared.errors import BackupSystemError, IntegrityError, LockedError, NotFoundError, NotPermittedError
 from shared.model.backups import Kind, Manifest, SqlFacts, Store, Verification
 from shared.model.base import Document
 from shared.model.findings import Finding, Severity
-from shared.model.runs import RunKind, StepState
+from shared.model.runs import Run, RunKind, State, StepState
 from shared.stores.sqlserver import SqlBackup, SqlBackupRequest
 from shared.workflows.context import ActivityFailedError, Context, Task
 from shared.workflows.retrying import LOCK_PATIENCE, persistently
@@ -87,13 +86,13 @@ def back_up(system: System, ticket: Ticket, about: BackUpDatabase, work: Work) -
         LockedError: another run backs the database up, or restores it.
         BackupSystemError: it failed; no backup was recorded.
     """
-    refuse_while_restored(system, ticket, f"database:{about.database}")
+    refuse_while_restored(system, ticket, [f"database:{about.database}"])
     scope = paths.sql_scope(system.sqlserver.server().name, about.database)
     is_log = about.backup_kind is Kind.LOG
     with system.catalogue.locks.hold(f"{scope}/{'log' if is_log else 'data'}", ticket.run_id) as held:
         if is_log:
             adopt_unrecorded(system, ticket.run_id, about.database)
-        done = committed(system, about.backup_id)
+        done = system.catalogue.backups.find(Store.SQLSERVER, scope, about.backup_kind, about.backup_id)
         if done:
             return done
         attempt = f"a{ticket.attempt}"
@@ -112,25 +111,40 @@ def back_up(system: System, ticket: Ticket, about: BackUpDatabase, work: Work) -
         return commit_backup(system, ticket.run_id, request, made, slot=work.run.slot, findings=findings)
 
 
-def refuse_while_restored(system: System, ticket: Ticket, *targets: str) -> None:
+RESTORES = "restores"
+"""The lock under which a restore or a recovery point looks whether the other kind is under way."""
+
+
+def refuse_while_restored(
+    system: System, ticket: Ticket, targets: Iterable[str], *, waiting_too: bool = False
+) -> None:
     """Make sure that no other run restores to one of these targets.
 
     Args:
         system: the system.
         ticket: the run that asks; it is not in its own way.
         targets: ``database:{name}`` and ``collection:{name}``, as a restore's request lists them.
+        waiting_too: also a restore that has done its work on the stores, and waits for the API.
 
     Raises:
         LockedError: a restore that lives works on one of them.
     """
     now = system.clock.now()
+    wanted = {target.casefold() for target in targets}
     for other in system.catalogue.runs.recent(RunKind.RESTORE, 20):
-        alive = not other.ended and not other.dead(now)
-        if alive and other.id != ticket.run_id and set(targets) & set(other.request.get("targets", [])):
+        alive = not other.ended and not other.dead(now) and (waiting_too or _works_on_stores(other))
+        common = wanted & {target.casefold() for target in other.request.get("targets", [])}
+        if alive and other.id != ticket.run_id and common:
             raise LockedError(
-                f"Restore {other.id} works on {' and '.join(sorted(targets)[:3])}.",
+                f"Restore {other.id} works on {' and '.join(sorted(common)[:3])}.",
                 f"Follow it (GET /api/restores/{other.id}), and try again when it has ended.",
             )
+
+
+def _works_on_stores(restore: Run) -> bool:
+    """Whether a step of it that writes to a database or a collection is still to be done."""
+    undone = [step.id for step in restore.steps if step.state is not State.SUCCEEDED]
+    return any(kind in step for step in undone for kind in ("-sql_", "-collection", "-aliases"))
 
 
 def commit_backup(
@@ -161,14 +175,6 @@ def commit_backup(
     return manifest
 
 
-def committed(system: System, backup_id: str) -> Manifest | None:
-    """The manifest of a backup, if it was committed already."""
-    try:
-        return system.catalogue.backups.get(backup_id)
-    except NotFoundError:
-        return None
-
-
 log = logging.getLogger(__name__)
 
 ADOPTED = Finding(
@@ -184,19 +190,26 @@ def adopt_unrecorded(system: System, run_id: str, database: str) -> None:
     A log backup whose host died before the manifest cannot be made again: the log is truncated. Left out, it
     would be a gap that no later log bridges. One that cannot be adopted any more (its file is gone) is that
     gap; it must not stop the next log backup, which says so.
+
+    Raises:
+        BackupSystemError: it could not be adopted now, but may be later; no log backup must go past it.
     """
     scope = paths.sql_scope(system.sqlserver.server().name, database)
-    unrecorded = takewhile(
-        lambda own: committed(system, own.backup_id) is None, system.sqlserver.own_logs(database)
-    )
-    for own in reversed(list(unrecorded)):
-        prefix = paths.data_prefix(Store.SQLSERVER, scope, Kind.LOG, own.backup_id, own.attempt)
+    for own in reversed(system.sqlserver.own_logs(database)):
+        try:
+            prefix = paths.data_prefix(Store.SQLSERVER, scope, Kind.LOG, own.backup_id, own.attempt)
+        except NotFoundError:
+            continue  # not an id of ours: somebody else's backup under a name like ours
+        if system.catalogue.backups.find(Store.SQLSERVER, scope, Kind.LOG, own.backup_id):
+            continue
         request = SqlBackupRequest(
             backup_id=own.backup_id, attempt=own.attempt, database=database, kind=Kind.LOG, prefix=prefix
         )
         try:
             made = system.sqlserver.back_up(request)
         except BackupSystemError as error:
+            if error.retryable or isinstance(error, NotPermittedError):
+                raise
             log.error("The log backup %s of %s is lost: %s", own.backup_id, database, error)  # noqa: TRY400
             continue
         commit_backup(system, run_id, request, made, findings=(ADOPTED,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from shared.blob import copy
 from shared.composition import System
@@ -30,8 +30,7 @@ def make_plans(system: System, request: PlanRequest) -> list[Plan]:
         IntegrityError: what a plan would use is not what the catalogue says.
     """
     now = system.clock.now()
-    points = system.catalogue.points.all()
-    known = Known(points, system.catalogue.backups.set_hints(), _backups(system, points))
+    known = _known(system)
     resolved = resolve(request, known, now)
     others = tuple(
         Finding(
@@ -48,7 +47,25 @@ def make_plans(system: System, request: PlanRequest) -> list[Plan]:
     return plans
 
 
-def _backups(system: System, points: Iterable[RecoveryPoint]) -> dict[str, list[SqlHint]]:
+def _known(system: System) -> Known:
+    """What the catalogue knows, without what a verification found damaged."""
+    damaged = system.catalogue.backups.damaged()
+    points = [
+        point.model_copy(
+            update={"complete": False, "reasons": (*point.reasons, "its snapshot set was found damaged")}
+        )
+        if point.vectors.snapshot_set_id in damaged
+        else point
+        for point in system.catalogue.points.all()
+    ]
+    sets = [hint for hint in system.catalogue.backups.set_hints() if hint.id not in damaged]
+    current = frozenset(system.settings.sqlserver.databases) if system.has_sqlserver else frozenset()
+    return Known(points, sets, _backups(system, points, damaged), current)
+
+
+def _backups(
+    system: System, points: Iterable[RecoveryPoint], damaged: Container[str]
+) -> dict[str, list[SqlHint]]:
     """The backups of each database, of every server that it was ever backed up on.
 
     After a total loss the server that answers now can have another name than the one that was lost. Backups
@@ -59,7 +76,8 @@ def _backups(system: System, points: Iterable[RecoveryPoint]) -> dict[str, list[
     found: dict[str, list[SqlHint]] = {}
     for hint in system.catalogue.backups.all_sql_hints():
         if hint.database in databases:
-            found.setdefault(hint.database, []).append(hint)
+            sound = hint if hint.id not in damaged else hint.model_copy(update={"is_damaged": True})
+            found.setdefault(hint.database, []).append(sound)
     return found
 
 
@@ -77,6 +95,7 @@ def _plan(system: System, request: PlanRequest, resolution: Resolution) -> Plan:
             snapshot_set=snapshot_set,
             databases=system.sqlserver.databases() if resolution.chains else {},
             collections=dict.fromkeys(qdrant.names, True) if qdrant else {},
+            aliases=qdrant.aliases if qdrant else {},
             qdrant_versions=qdrant.versions if qdrant else {},
             settings=system.settings.fingerprint(),
             octopus_api=system.octopus is not None,
@@ -94,18 +113,20 @@ def changes_since(system: System, plan: Plan, *, resuming: bool = False) -> list
         resuming: whether its restore has begun, so that its targets have changed by its own hand.
     """
     state = plan.execution.target_state if resuming else _state_now(system, plan)
-    settings = system.settings.fingerprint()
-    return changes(plan, state, settings, _blobs_now(system, plan), system.clock.now())
+    now = plan.made_at if resuming else system.clock.now()  # what was begun in time may be ended
+    return changes(plan, state, system.settings.fingerprint(), _blobs_now(system, plan), now)
 
 
 def _state_now(system: System, plan: Plan) -> TargetState:
     then = plan.execution.target_state
     databases = system.sqlserver.databases() if then.databases else {}
     states = {name.casefold(): state for name, state in databases.items()}
-    names = set(system.qdrant.inspect().names) if then.collections else set()
+    qdrant = system.qdrant.inspect() if then.collections or then.aliases else None
+    names, aliases = (set(qdrant.names), qdrant.aliases) if qdrant else (set(), {})
     return TargetState(
         databases={name: states.get(name.casefold(), "absent") for name in then.databases},
         collections={name: name in names for name in then.collections},
+        aliases={alias: aliases.get(alias, "") for alias in then.aliases},
     )
 
 

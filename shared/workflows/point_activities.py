@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from shared.catalogue import paths
 from shared.composition import System
-from shared.errors import BackupSystemError, ConflictError
+from shared.errors import BackupSystemError, ConflictError, StoreError
 from shared.model.backups import (
     CollectionFacts,
     Count,
@@ -28,13 +26,18 @@ from shared.model.base import Document, UtcTime
 from shared.model.findings import ErrorInfo
 from shared.model.hints import SqlHint
 from shared.model.points import RecoveryPoint, SqlSide, VectorSide
+from shared.planning.due import MOST_ATTEMPTS
 from shared.stores.qdrant import CollectionState, QdrantState, SnapshotRequest
 from shared.stores.sqlserver import MarkFacts
-from shared.workflows.backups import made_by
+from shared.workflows.backups import RESTORES, made_by, refuse_while_restored
 from shared.workflows.runs import Ticket, beating, working
 
 WORKLIST, MARK = "worklist", "mark"
-"""Keys of a run's parts; a snapshot's key is ``{peer id}/{collection}``."""
+"""Keys of a run's parts. The wanted snapshots are kept in chunks, ``wanted/{n}``; a snapshot's own key is
+``{peer id}/{collection}``."""
+
+CHUNK = 200
+"""Wanted snapshots in one part, so that taking one need not read the list of all."""
 
 
 class Worklist(Document):
@@ -42,7 +45,13 @@ class Worklist(Document):
 
     started_at: UtcTime
     state: QdrantState
-    wanted: tuple[tuple[int, str], ...] = Field(description="peer id and collection")
+    wanted: int
+
+
+class Chunk(Document):
+    """Some of the wanted snapshots, each with its peer's id and its collection; sorted by peer."""
+
+    wanted: tuple[tuple[int, str], ...]
 
 
 class Marks(Document):
@@ -55,29 +64,51 @@ def list_snapshots(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """Activity: ask every peer for every collection it holds shards of, and write the list down.
 
     Returns:
-        ``peers``: for each wanted snapshot the number of its peer, in the order of the list.
+        ``peers``: for each peer the first place of its snapshots in the list, and the one beyond its last.
+
+    Raises:
+        LockedError: one of the databases or collections is being restored.
     """
     ticket = Ticket.of(payload)
-    with beating(system, ticket):
+    with beating(system, ticket), system.catalogue.locks.hold(RESTORES, ticket.run_id):
         kept = system.catalogue.runs.find_part(ticket.run_id, WORKLIST)
         if kept:
-            worklist = Worklist.model_validate(kept)
+            wanted = _wanted(system, ticket, Worklist.model_validate(kept))
         else:
             started = system.clock.now()
             state = system.qdrant.inspect()
-            wanted = tuple((peer, c.name) for c in state.collections for peer in c.holders)
-            worklist = Worklist(started_at=started, state=state, wanted=wanted)
+            _refuse_while_restored(system, ticket, state)
+            wanted = sorted((peer, c.name) for c in state.collections for peer in c.holders)
+            for number, first in enumerate(range(0, len(wanted), CHUNK)):
+                chunk = Chunk(wanted=tuple(wanted[first : first + CHUNK]))
+                system.catalogue.runs.save_part(ticket.run_id, f"wanted/{number}", chunk.as_json())
+            worklist = Worklist(started_at=started, state=state, wanted=len(wanted))
             system.catalogue.runs.save_part(ticket.run_id, WORKLIST, worklist.as_json())
-    peers = sorted({peer for peer, _ in worklist.wanted})
-    return {"peers": [peers.index(peer) for peer, _ in worklist.wanted]}
+    places = {peer: [i for i, (other, _) in enumerate(wanted) if other == peer] for peer, _ in wanted}
+    return {"peers": [[mine[0], mine[-1] + 1] for mine in places.values()]}
+
+
+def _wanted(system: System, ticket: Ticket, worklist: Worklist) -> list[tuple[int, str]]:
+    chunks = range(0, worklist.wanted, CHUNK)
+    return [one for first in chunks for one in _chunk(system, ticket, first).wanted]
+
+
+def _chunk(system: System, ticket: Ticket, index: int) -> Chunk:
+    return Chunk.model_validate(system.catalogue.runs.part(ticket.run_id, f"wanted/{index // CHUNK}"))
+
+
+def _refuse_while_restored(system: System, ticket: Ticket, state: QdrantState) -> None:
+    """A point made while one of its stores is half restored would pair what does not belong together."""
+    databases = [f"database:{name}" for name in system.settings.sqlserver.databases]
+    collections = [f"collection:{one.name}" for one in state.collections]
+    refuse_while_restored(system, ticket, databases + collections)
 
 
 def take_snapshot(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """Activity: one snapshot of one collection on one peer. Written down as a part, or as a failure."""
     ticket = Ticket.of(payload)
     parts = system.catalogue.runs
-    worklist = Worklist.model_validate(parts.part(ticket.run_id, WORKLIST))
-    peer_id, collection = worklist.wanted[payload["index"]]
+    peer_id, collection = _chunk(system, ticket, payload["index"]).wanted[payload["index"] % CHUNK]
     key = f"{peer_id}/{collection}"
     if (done := parts.find_part(ticket.run_id, key)) and "blob" in done:
         return {}
@@ -113,6 +144,14 @@ def end_snapshots(system: System, payload: dict[str, Any]) -> dict[str, Any]:
             "size": sum(part.blob.size for part in parts),
         }
         work.note = f"{len(parts)} snapshots" + (f", {len(failures)} failed" if failures else "")
+        if failures and work.run.slot and ticket.attempt < MOST_ATTEMPTS:
+            raise StoreError(
+                f"{len(failures)} of {len(failures) + len(parts)} snapshots failed: "
+                f"{failures[0].error.message}",
+                "They are tried again with the next tick of sql_log; those that are finished are kept.",
+                code="snapshots_failed",
+                meaning="No recovery point was made yet.",
+            )
         return {}
 
 
@@ -120,7 +159,7 @@ def _collected(system: System, ticket: Ticket) -> tuple[Worklist, list[SnapshotP
     kept = system.catalogue.runs.parts(ticket.run_id)
     worklist = Worklist.model_validate(kept[WORKLIST])
     parts, failures = [], []
-    for peer_id, collection in worklist.wanted:
+    for peer_id, collection in _wanted(system, ticket, worklist):
         value = kept.get(f"{peer_id}/{collection}")
         if value and "blob" in value:
             parts.append(SnapshotPart.model_validate(value))
@@ -136,10 +175,14 @@ def commit_snapshot_set(system: System, payload: dict[str, Any]) -> dict[str, An
     """Activity: one manifest for all parts, complete or incomplete with reasons."""
     ticket = Ticket.of(payload)
     with working(system, ticket, payload["step"]) as work:
+        set_id = work.evidence["snapshot_set_id"]
+        done = system.catalogue.backups.find(Store.QDRANT, paths.QDRANT_SCOPE, Kind.SNAPSHOT_SET, set_id)
+        if done:  # by an attempt that could not write its step down
+            return {"backup_id": done.id}
         worklist, parts, failures = _collected(system, ticket)
         state = worklist.state
         manifest = Manifest(
-            id=work.evidence["snapshot_set_id"],
+            id=set_id,
             store=Store.QDRANT,
             scope=paths.QDRANT_SCOPE,
             kind=Kind.SNAPSHOT_SET,
@@ -182,6 +225,8 @@ def set_mark(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """Activity: one marked transaction over all databases. A repetition makes a new mark, with a new name."""
     ticket = Ticket.of(payload)
     with working(system, ticket, payload["step"]) as work:
+        worklist = Worklist.model_validate(system.catalogue.runs.part(ticket.run_id, WORKLIST))
+        _refuse_while_restored(system, ticket, worklist.state)
         name = f"rp_{system.new_id()}"
         marks = system.sqlserver.set_mark(
             system.settings.sqlserver.databases,
@@ -233,6 +278,13 @@ def commit_point(system: System, payload: dict[str, Any]) -> dict[str, Any]:
         work.check()
         system.catalogue.points.commit(point)
         work.evidence |= {"complete": point.complete, "reasons": list(reasons)[:20]}
+        if not point.complete:
+            raise StoreError(
+                f"Recovery point {point.id} is incomplete: {' '.join(reasons[:3])}",
+                "Mend what the reasons name, and make another one; until then the one before it is chosen.",
+                code="recovery_point_incomplete",
+                meaning="It is recorded, and chosen only when it is asked for by its id.",
+            )
         return {"point_id": point.id, "complete": point.complete}
 
 

@@ -81,7 +81,11 @@ _ACTIVITY_OF = {
 def _snapshots(ctx: Context, ticket: dict[str, Any]) -> Generator[Task, Any]:
     """All parts, a bounded number at once; those whose failure may pass get a second chance."""
     listed = yield from persistently(ctx, "list_snapshots", {**ticket, "step": "snapshots"})
-    todo = [{**ticket, "index": i, "peer": peer} for i, peer in enumerate(listed["peers"])]
+    todo = [
+        {**ticket, "index": index, "peer": peer}
+        for peer, (first, beyond) in enumerate(listed["peers"])
+        for index in range(first, beyond)
+    ]
     for last in (False, True):
         results = yield from windowed(
             ctx, "take_snapshot", todo, WINDOW, key=lambda p: p["peer"], per_key=WINDOW_PER_PEER

@@ -40,7 +40,7 @@ from shared.octopus.api import OctopusApi
 from shared.octopus.collections import agent_of
 from shared.octopus.orphans import orphans
 from shared.stores.sqlserver import SqlBackupRequest
-from shared.workflows.backups import BackUpDatabase, back_up, commit_backup, committed
+from shared.workflows.backups import BackUpDatabase, adopt_unrecorded, back_up, commit_backup
 from shared.workflows.runs import Ticket, Work
 
 EPISODES = "dbo.Octopus_Episodes"
@@ -119,6 +119,8 @@ def _locks(job: Job, step: Step) -> list[str]:
 
 
 def _tail(job: Job, step: SqlTailStep) -> None:
+    # An earlier attempt may have taken it, and not lived to write that down. It cannot be taken twice.
+    adopt_unrecorded(job.system, job.ticket.run_id, step.database)
     scope = paths.sql_scope(job.system.sqlserver.server().name, step.database)
     attempt = f"a{job.ticket.attempt}"
     request = SqlBackupRequest(
@@ -128,7 +130,7 @@ def _tail(job: Job, step: SqlTailStep) -> None:
         kind=Kind.LOG,
         prefix=paths.data_prefix(Store.SQLSERVER, scope, Kind.LOG, step.backup_id, attempt),
     )
-    if committed(job.system, step.backup_id) is None:
+    if job.system.catalogue.backups.find(Store.SQLSERVER, scope, Kind.LOG, step.backup_id) is None:
         made = job.system.sqlserver.take_tail(request, job.work.progress)
         commit_backup(job.system, job.ticket.run_id, request, made)
     job.work.evidence |= {"backup_id": step.backup_id}
@@ -196,7 +198,7 @@ def _collection(job: Job, step: CollectionStep) -> None:
             begun_before=begun_before,
             progress=lambda done: job.work.progress(min(99, done * 100 // total)),
         )
-    except RefusedError:
+    except (RefusedError, IntegrityError):  # nothing was changed
         if not begun_before:
             runs.save_part(job.ticket.run_id, key, {})
         raise
@@ -223,8 +225,10 @@ def _aliases(job: Job, step: AliasesStep) -> None:
 
 def _orphans(job: Job, step: OrphansStep) -> None:
     steps = [s for s in job.plan.execution.steps if isinstance(s, CollectionStep)]
-    restored = [s.collection for s in steps if s.target in step.collections]
-    found = orphans(job.system.sqlserver.agents(step.target), restored)
+    collections = {s.collection for s in steps if s.target in step.collections}
+    if step.target == step.database:  # it is in service, and so is every collection that is there
+        collections |= set(job.system.qdrant.inspect().names)
+    found = orphans(job.system.sqlserver.agents(step.target), sorted(collections))
     job.work.evidence |= {
         "collections_without_agent": list(found.collections_without_agent),
         "agents_without_collection": list(found.agents_without_collection),

@@ -17,7 +17,7 @@ from shared.model.plans import Plan, StartRequest
 from shared.model.runs import Run, RunKind, State, StepState
 from shared.reporting import report, report_text
 from shared.workflows import restore_steps
-from shared.workflows.backups import refuse_while_restored
+from shared.workflows.backups import RESTORES, refuse_while_restored
 from shared.workflows.context import ActivityFailedError, Context, Task, windowed
 from shared.workflows.plans import changes_since
 from shared.workflows.retrying import persistently
@@ -26,7 +26,8 @@ from shared.workflows.runs import Start, Ticket, end_run, error_in, mark_waiting
 COLLECTIONS_AT_ONCE = 4
 """Collections that are recovered at the same time; never two recoveries of one collection."""
 
-HEALTH_POLL_SECONDS = 1.0
+FIRST_PAUSE_SECONDS, PAUSE_GROWS, LONGEST_PAUSE_SECONDS = 1.0, 1.25, 20.0
+"""Between two looks at the API: short at first, then long, because the engine replays every one of them."""
 
 RECENT = 20
 """How many restores are looked at for one of the same plan."""
@@ -53,10 +54,11 @@ def start_restore(system: System, request: StartRequest) -> Start:
             code="digest_mismatch",
         )
     _demand_startable(plan)
-    with system.catalogue.locks.hold("restores", system.new_id()):  # two starts at once must see one another
+    with system.catalogue.locks.hold(RESTORES, system.new_id()):  # two starts at once must see one another
         run = _run_of(system, plan)
         ticket = Ticket(RunKind.RESTORE, run.id, run.attempt)
-        refuse_while_restored(system, ticket, *target_names(plan))
+        refuse_while_restored(system, ticket, target_names(plan), waiting_too=True)
+        _refuse_while_point_is_made(system)
         changed = changes_since(system, plan, resuming=run.attempt > 1)
         if changed:
             raise PlanChangedError(
@@ -65,6 +67,22 @@ def start_restore(system: System, request: StartRequest) -> Start:
             )
         open_run(system, run)
     return Start("restore", ticket.as_payload(), f"restore-{run.id}-{run.attempt}", run.id)
+
+
+def _refuse_while_point_is_made(system: System) -> None:
+    """A recovery point whose stores change under it would pair what does not belong together.
+
+    Raises:
+        LockedError: one is being made.
+    """
+    now = system.clock.now()
+    for run in system.catalogue.runs.recent(RunKind.RECOVERY_POINT, RECENT):
+        if not run.ended and not run.dead(now):
+            raise LockedError(
+                f"Recovery point run {run.id} is under way.",
+                f"Start the restore when it has ended (GET /api/recovery-points/{run.id}), or when its host "
+                "has been silent for ten minutes.",
+            )
 
 
 def _run_of(system: System, plan: Plan) -> Run:
@@ -148,8 +166,10 @@ def _group(ctx: Context, ticket: dict[str, Any], kind: str, indexes: range) -> G
         return
     for payload in payloads:
         if kind == "health":
+            pause = FIRST_PAUSE_SECONDS
             while (yield from persistently(ctx, "await_health", payload))["again"]:
-                yield ctx.timer(HEALTH_POLL_SECONDS)
+                yield ctx.timer(pause)
+                pause = min(pause * PAUSE_GROWS, LONGEST_PAUSE_SECONDS)
         else:
             yield from persistently(ctx, "restore_step", payload)
 
@@ -178,6 +198,13 @@ def restore_step(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     ticket = Ticket.of(payload)
     run = system.catalogue.runs.get(ticket.kind, ticket.run_id)
     plan = system.catalogue.plans.get(run.request["plan_id"])
+    if plan.execution.digest() != run.request["digest"]:
+        raise PlanChangedError(
+            f"The stored plan {plan.id} is no longer the one that restore {run.id} was started with.",
+            "Find out who changed it. Make a new plan.",
+            code="digest_mismatch",
+            meaning="The restore stops where it is.",
+        )
     step = plan.execution.steps[payload["index"]]
     if run.step(step.id).state is State.SUCCEEDED:
         return {}

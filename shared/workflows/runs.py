@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.composition import System
 from shared.errors import AlreadyExistsError, BackupSystemError, ConflictError, LockedError
+from shared.model.backups import Kind
 from shared.model.findings import ErrorInfo
 from shared.model.runs import Claim, Run, RunKind, State, StepState
 from shared.workflows.outcomes import unforeseen
@@ -209,11 +210,11 @@ def beating(
         while not ended.wait(BEAT_SECONDS):
             try:
                 _update_step(system, ticket, step_id, progress)
-            except ConflictError as error:
-                lost.append(error)
-                return
-            except BackupSystemError:
-                continue  # storage is briefly gone; ten minutes of it are allowed
+            except BackupSystemError as error:
+                if isinstance(error, ConflictError) and not error.retryable:
+                    lost.append(error)
+                    return
+                continue  # too busy, or storage is briefly gone; ten minutes of it are allowed
 
     def check() -> None:
         if lost:
@@ -251,9 +252,11 @@ def end_run(
 
     def apply(run: Run) -> Run:
         now = system.clock.now()
-        why = next((s.error for s in run.steps if s.state is State.FAILED), None) or error
-        if why and why.code == LockedError.code:
-            state = State.SKIPPED
+        errors = [step.error for step in run.steps if step.state is State.FAILED and step.error]
+        grave = [one for one in errors if one.code != LockedError.code]
+        why = next(iter([*grave, *errors]), error)
+        if why and why.code == LockedError.code and run.request.get("backup_kind") == Kind.LOG:
+            state = State.SKIPPED  # the next log backup comes soon, and holds what this one would have
         elif why or any(s.state not in (State.SUCCEEDED, State.SKIPPED) for s in run.steps):
             state = State.FAILED
         else:

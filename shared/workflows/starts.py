@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.composition import System
-from shared.errors import InvalidRequestError, NotFoundError
+from shared.errors import InvalidRequestError, NotFoundError, RefusedError
 from shared.model.backups import Kind
 from shared.model.requests import BackupRequest, PointRequest
 from shared.model.runs import DEAD_AFTER, Claim, Run, RunKind, State, StepState
@@ -128,10 +128,20 @@ def start_point(system: System, request: PointRequest, key: str | None = None) -
 
 def _person_start(system: System, kind: RunKind, request: dict[str, Any], key: str | None) -> Start:
     run_id = system.new_id()
-    if key is not None:
+    if key:
         run_id = system.catalogue.claims.run_for_key(f"{kind.value}/{key}", run_id)
     ticket = Ticket(kind, run_id, 1)
-    open_run(system, new_run(system, ticket, request, None))
+    try:
+        known = system.catalogue.runs.get(kind, run_id)
+    except NotFoundError:
+        open_run(system, new_run(system, ticket, request, None))
+    else:
+        if known.request != request:
+            raise RefusedError(
+                f"The idempotency key belongs to run {run_id}, which was asked for something else.",
+                "Use a new key for a new request.",
+                code="idempotency_key_reused",
+            )
     return Start(
         workflow="sql_backup" if kind is RunKind.BACKUP else "make_recovery_point",
         payload=ticket.as_payload(request=request),

@@ -62,7 +62,7 @@ def test_a_snapshot_that_fails_for_good_leaves_the_others_and_the_mark(world: Wo
     world.back_up(Kind.FULL)
     bad, good = world.collections()
     world.fault(status=500, match=f"POST /collections/{bad}/snapshots", times=50)
-    point = world.make_point()
+    point = world.make_point(complete=False)
     assert not point.complete
     assert point.vectors.collections[good].value > 0
     with pytest.raises(NothingToRestoreError) as refused:

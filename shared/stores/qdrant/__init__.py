@@ -3,7 +3,6 @@
 from shared.stores.qdrant.backup import SnapshotRequest, counted
 from shared.stores.qdrant.inspect import CollectionState, QdrantState
 from shared.stores.qdrant.store import QdrantStore
-from shared.stores.qdrant.versions import space_needed
 
 __all__ = [
     "CollectionState",
@@ -11,5 +10,4 @@ __all__ = [
     "QdrantStore",
     "SnapshotRequest",
     "counted",
-    "space_needed",
 ]

@@ -61,8 +61,8 @@ class QdrantState(Document):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that is taken, by a collection or by an alias."""
-        return (*(collection.name for collection in self.collections), *self.unprotected, *self.aliases)
+        """Every collection, also those that no pattern matches."""
+        return (*(collection.name for collection in self.collections), *self.unprotected)
 
     @property
     def versions(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from shared.stores.sqlserver.history import BackupRow
 from shared.stores.sqlserver.inspection import ServerInfo
 from shared.stores.sqlserver.media import Medium
 from shared.stores.sqlserver.messages import Message
-from shared.stores.sqlserver.server_time import to_local
+from shared.stores.sqlserver.server_time import to_local, to_utc
 from shared.stores.sqlserver.statements import Devices, Stop, StopAt, StopAtMark
 from shared.stores.sqlserver.targets import Admission
 
@@ -48,7 +48,7 @@ def restore(
     with server.session() as session:
         info = inspection.server_info(session)
         admission = targets.admit(session, info, step, run_id=run_id, in_place=in_place)
-        stop = _stop(session, info, step)
+        stop = _stop(step)
     answer: list[Message] = []
     if not admission.applied:
         with medium.lend(step.files, scaled(progress, 0, 40)) as devices:
@@ -115,18 +115,15 @@ def recover(server: Server, target: str) -> dict[str, Any]:
     }
 
 
-def _stop(session: Session, info: ServerInfo, step: SqlRestoreStep) -> Stop:
+def _stop(step: SqlRestoreStep) -> Stop:
     if step.backup_kind is not Kind.LOG:
         return None
     if step.stop.mark:
         return StopAtMark(step.stop.mark)
     if step.stop.at is None:
         return None
-    # Log records carry the local time of the server that wrote them, so its offset at that time is the one to
-    # use. It is known where this server made the backup; elsewhere both servers are taken to share a zone.
-    row = history.backup_by_uuid(session, info, step.backup_set_uuid)
-    offset = row.utc_offset_minutes if row else info.utc_offset_minutes
-    return StopAt(to_local(step.stop.at, offset))
+    # Log records carry the local time of the server that wrote them, whatever the zone of this one is.
+    return StopAt(to_local(step.stop.at, step.utc_offset_minutes))
 
 
 def _statement(step: SqlRestoreStep, devices: Devices, stop: Stop, admission: Admission) -> str:
@@ -195,7 +192,9 @@ def _forgive_idle_night(step: SqlRestoreStep, row: BackupRow, answer: list[Messa
     Raises:
         SqlServerError: the target really lies behind the end of this log.
     """
-    if step.stop.at is not None and row.started_at >= step.stop.at:
+    # The row is of this server's msdb, which may have taken the local time of the log's maker for its own.
+    began = to_utc(to_local(row.started_at, row.utc_offset_minutes), step.utc_offset_minutes)
+    if step.stop.at is not None and began >= step.stop.at:
         return
     said = next((m for m in answer if m.number in messages.STOP_NOT_REACHED), None)
     raise stop_not_reached(step, said)

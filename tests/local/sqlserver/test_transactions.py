@@ -176,9 +176,11 @@ def test_a_snapshot_transaction_sees_the_database_as_it_was(
 
 
 def test_a_waiting_statement_can_be_cancelled_and_a_session_killed(items: Client, server: Server) -> None:
-    threading.Timer(0.3, items.cursor.cancel).start()
+    canceller = threading.Timer(0.3, items.cursor.cancel)
+    canceller.start()
     with pytest.raises(pyodbc.Error, match="HY008"):
         items.run("WAITFOR DELAY '00:00:30'")
+    canceller.join()  # the driver takes no other call for this cursor before its own SQLCancel has returned
     assert items.value("SELECT 1") == 1
     victim = server.connect()
     spid = victim.value("SELECT @@SPID")

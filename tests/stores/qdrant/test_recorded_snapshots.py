@@ -13,9 +13,9 @@ from shared.blob.upload import upload
 from shared.clock import SystemClock, new_ulid
 from shared.errors import RefusedError
 from shared.model.backups import CollectionFacts, Count, QdrantFacts, Quality, SnapshotPart
+from shared.planning.versions import number
 from shared.stores.qdrant import QdrantStore
 from shared.stores.qdrant.tar_walk import TarWalk
-from shared.stores.qdrant.versions import number
 from tests.stores.qdrant.conftest import Naming, step_for
 from tests.stores.qdrant.server import Server
 from tests.unit.qdrant.recordings import FOLDER, VERSIONS, snapshot

@@ -242,6 +242,7 @@ class Chain:
                 backup_id=backup_id,
                 backup_kind=kind,
                 backup_set_uuid=made.facts.backup_set_uuid,
+                utc_offset_minutes=made.facts.utc_offset_minutes,
                 files=made.facts.files,
                 data_files=made.facts.data_files if kind is Kind.FULL else (),
                 stop=(stop or Stop()) if kind is Kind.LOG else Stop(),

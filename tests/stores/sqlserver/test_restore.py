@@ -92,6 +92,27 @@ def test_a_time_divides_the_rows_before_from_the_rows_after(
     assert database.texts(database.side()) == ["before", "the first"]
 
 
+def test_a_time_is_told_in_the_zone_of_the_server_that_made_the_backup(
+    store: SqlServerStore, database: Database
+) -> None:
+    chain = Chain(store, database.name)
+    chain.take(Kind.FULL)
+    database.add_episode("before")
+    time.sleep(0.6)
+    middle = datetime.now(UTC)
+    time.sleep(0.6)
+    database.add_episode("after")
+    chain.take(Kind.LOG)
+    full, log = chain.steps(database.side(), Stop(at=middle - timedelta(hours=5)))
+    there = log.model_copy(update={"utc_offset_minutes": log.utc_offset_minutes + 300})
+    run = new_ulid()
+    store.restore(full, run_id=run)
+    # Five hours earlier, in a zone that is five hours ahead: the same local time in the log.
+    assert store.restore(there, run_id=run)["stop_reached"] is True
+    store.recover(database.side())
+    assert database.texts(database.side()) == ["before", "the first"]
+
+
 def test_a_time_in_an_idle_night_is_reached_though_nothing_was_committed_since(
     store: SqlServerStore, database: Database
 ) -> None:
@@ -105,6 +126,23 @@ def test_a_time_in_an_idle_night_is_reached_though_nothing_was_committed_since(
     evidence = chain.restore(database.side(), Stop(at=night))
     assert database.texts(database.side()) == ["in the evening", "the first"]
     assert evidence[1]["stop_reached"] is False
+
+
+def test_an_idle_night_is_forgiven_by_the_clock_of_the_server_that_made_the_backup(
+    store: SqlServerStore, database: Database
+) -> None:
+    chain = Chain(store, database.name)
+    chain.take(Kind.FULL)
+    database.add_episode("in the evening")
+    time.sleep(0.3)
+    night = datetime.now(UTC)
+    time.sleep(1.1)
+    chain.take(Kind.LOG)
+    run = new_ulid()
+    full, log = chain.steps(database.side(), Stop(at=night + timedelta(hours=5)))
+    store.restore(full, run_id=run)
+    there = log.model_copy(update={"utc_offset_minutes": log.utc_offset_minutes - 300})
+    assert store.restore(there, run_id=run)["stop_reached"] is False
 
 
 def test_a_time_after_the_last_log_is_not_reached_and_leaves_the_target_restoring(

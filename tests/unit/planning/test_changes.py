@@ -62,6 +62,19 @@ def test_targets_that_appeared_or_went() -> None:
     ]
 
 
+def test_an_alias_that_was_moved() -> None:
+    alias = f"alias_{agent_collection(ALICE)}"
+    moved = STATE.model_copy(update={"aliases": {**STATE.aliases, alias: "other"}})
+    assert changes(PLAN, moved, "settings-1", BLOBS, at(8)) == [
+        f"Alias {alias} stood for nothing and stands for other now."
+    ]
+    over = PLAN.model_copy(update={"execution": PLAN.execution.model_copy(update={"target_state": moved})})
+    over = over.model_copy(update={"digest": over.execution.digest()})
+    assert changes(over, STATE, "settings-1", BLOBS, at(8)) == [
+        f"Alias {alias} stood for other and stands for nothing now."
+    ]
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.sampled_from(sorted(BLOBS)), st.sampled_from(["gone", "unknown", "size", "etag"]))
 def test_any_file_that_changed_is_found_and_no_other(name: str, what: str) -> None:

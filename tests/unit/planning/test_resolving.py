@@ -118,6 +118,42 @@ def test_latest_sql_without_a_database_is_refused() -> None:
     )
 
 
+def test_a_database_that_was_backed_up_once_does_not_spoil_latest_sql() -> None:
+    backups = {"OctopusDB": hints(), "Old": hints()[1:2]}
+    for current in (frozenset[str](), frozenset({"OctopusDB", "Never"})):
+        found = only("latest", Policy.LATEST_SQL, backups=backups, current=current)
+        assert list(found.chains) == ["OctopusDB"]
+    told = refusal(NothingToRestoreError, "latest", Policy.LATEST_SQL, backups=backups, points=[])
+    assert told.startswith("no_full_backup: Old")
+    told = refusal(
+        NothingToRestoreError, "latest", Policy.LATEST_SQL, backups=backups, current=frozenset({"Never"})
+    )
+    assert "There is no database" in told
+
+
+def test_a_recovery_point_leads_to_databases_that_are_not_in_use_any_more() -> None:
+    found = only({"recovery_point": "POINT1"}, current=frozenset({"New"}))
+    assert list(found.chains) == ["OctopusDB"]
+
+
+def test_the_first_backup_of_a_database_that_is_not_in_use_limits_no_target() -> None:
+    late = [hints()[0].model_copy(update={"finished_at": at(5)})]
+    backups = {"OctopusDB": hints(), "Old": late}
+    target = {"time": "2026-03-01T04:50:00Z"}
+    assert only(target, Policy.PAIRED, backups=backups).point is not None
+    told = refusal(
+        NothingToRestoreError, target, Policy.PAIRED, backups=backups, current=frozenset({"OctopusDB", "Old"})
+    )
+    assert told.startswith("target_before_first_backup")
+
+
+def test_a_damaged_backup_is_not_the_newest_one() -> None:
+    damaged = [*hints()[:5], hints()[5].model_copy(update={"is_damaged": True})]
+    found = only("latest", Policy.LATEST_SQL, backups={"OctopusDB": damaged})
+    assert ids(found)[-1] == "SQL5"
+    assert found.newest["OctopusDB"] == hints()[4].finished_at
+
+
 def test_a_database_without_full_backups_does_not_hide_the_others() -> None:
     found = only(
         {"time": "2026-03-01T05:30:00Z"},

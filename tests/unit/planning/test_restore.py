@@ -133,11 +133,77 @@ def test_in_place_takes_the_tail_first_warns_and_backs_up_afterwards() -> None:
     tail = only(made, SqlTailStep)
     assert made.execution.steps[0] is tail
     assert (tail.database, tail.backup_id[:8]) == ("OctopusDB", PLAN_ID[:8])
-    assert made.execution.steps[-1] == only(made, AftermathStep)
-    assert only(made, AftermathStep).database == "OctopusDB"
     assert all(step.overwrites for step in made.execution.steps if isinstance(step, CollectionStep))
     assert "overwrites" in codes(made)
     assert any("tail" in loss for loss in made.losses)
+
+
+def test_what_was_replaced_is_backed_up_at_once_under_the_name_that_it_has() -> None:
+    made = plan(request(in_place=True, names={"OctopusDB": "Live"}), databases={"Live": "ONLINE"})
+    kinds = [step.kind for step in made.execution.steps]
+    assert kinds[kinds.index("migrations") + 1] == "aftermath"
+    assert kinds[kinds.index("aftermath") + 1] == "collection"
+    aftermath = only(made, AftermathStep)
+    assert aftermath.database == "Live"
+    assert "Back up Live" in aftermath.title
+
+
+def test_an_alias_in_service_is_moved_in_place_only() -> None:
+    alias, right = f"alias_{A}", f"alias_{B}"
+    there = {alias: "other", right: B, "theirs": "other"}
+    beside = plan(aliases=there)
+    assert only(beside, AliasesStep).aliases == {right: B}
+    assert beside.execution.target_state.aliases == {right: B}
+    (told,) = [finding for finding in beside.findings if finding.code == "aliases_not_moved"]
+    assert alias in told.message
+    assert right not in told.message
+    in_place = plan(request(in_place=True), aliases=there)
+    assert only(in_place, AliasesStep).aliases == {alias: A, right: B}
+    assert in_place.execution.target_state.aliases == {alias: "other", right: B}
+    assert "aliases_not_moved" not in codes(in_place)
+    assert plan().execution.target_state.aliases == {alias: "", right: ""}
+
+
+def test_a_name_that_is_an_alias_is_avoided_and_in_place_it_stops_the_plan() -> None:
+    there: dict[str, Any] = {"aliases": {A: "other"}, "collections": {A: True}}
+    beside = plan(**there)
+    assert A not in beside.execution.target_state.collections
+    assert "target_is_alias" not in codes(beside)
+    (told,) = [one for one in plan(request(in_place=True), **there).findings if one.code == "target_is_alias"]
+    assert (told.severity, A in told.message) == (Severity.ERROR, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "stops"),
+    [("1.18.9", True), ("unknown", True), ("1.19.0", False), ("v1.19.3-dev", False), ("2.0.0", False)],
+)
+def test_a_server_older_than_the_snapshots_stops_the_plan(version: str, stops: bool) -> None:
+    made = plan(qdrant_versions={"1": "1.19.0", "2": version})
+    told = [finding for finding in made.findings if finding.code == "version_too_old"]
+    assert bool(told) == stops
+    assert all(one.severity is Severity.ERROR and f"{version} (peer 2)" in one.message for one in told)
+
+
+def test_a_set_without_known_versions_stops_nothing() -> None:
+    assert codes(plan(snapshot_set=snapshot_set(ALICE, BOB, versions={}))) == set()
+
+
+def test_a_collection_with_custom_sharding_is_left_out_even_when_it_is_named() -> None:
+    manifest = snapshot_set(ALICE, BOB)
+    assert isinstance(manifest.facts, QdrantFacts)
+    first, second = manifest.facts.collections
+    custom = first.model_copy(update={"config": {"params": {"sharding_method": "custom"}}})
+    plain = second.model_copy(update={"config": {"params": {"sharding_method": "auto"}}})
+    made = plan(
+        request(names={A: "rescued"}), snapshot_set=snapshot_set(ALICE, BOB, collections=(custom, plain))
+    )
+    assert set(made.execution.target_state.collections) == {B}
+    assert any(A in loss and "custom sharding" in loss for loss in made.losses)
+
+
+def test_the_zone_that_a_backup_was_made_in_is_part_of_what_is_executed() -> None:
+    steps = [step for step in plan().execution.steps if isinstance(step, SqlRestoreStep)]
+    assert {step.utc_offset_minutes for step in steps} == {60}
 
 
 def test_a_database_that_is_not_online_has_no_tail_to_take() -> None:
@@ -313,6 +379,12 @@ def other_file(given: PlanInputs) -> PlanInputs:
     return replace(given, manifests={**given.manifests, "SQL1": changed})
 
 
+def other_zone(given: PlanInputs) -> PlanInputs:
+    facts = given.manifests["SQL3"].facts.model_copy(update={"utc_offset_minutes": 0})
+    changed = given.manifests["SQL3"].model_copy(update={"facts": facts})
+    return replace(given, manifests={**given.manifests, "SQL3": changed})
+
+
 def asked(**values: Any) -> PlanRequest:
     return request(**values)
 
@@ -329,6 +401,8 @@ CHANGES: dict[str, Callable[[PlanInputs], PlanInputs]] = {
     "state of a collection": lambda given: replace(given, collections={B: True}),
     "in place": lambda given: replace(given, request=asked(in_place=True)),
     "settings": lambda given: replace(given, settings="settings-2"),
+    "alias": lambda given: replace(given, aliases={f"alias_{B}": "other"}),
+    "zone": other_zone,
     "snapshot": lambda given: replace(given, snapshot_set=snapshot_set(ALICE)),
     "api": lambda given: replace(given, octopus_api=False),
 }

@@ -1,13 +1,11 @@
-"""Which server may restore which snapshot, and how much space it needs."""
+"""Which server may restore which snapshot."""
 
 from __future__ import annotations
 
 import pytest
 
 from shared.errors import RefusedError
-from shared.stores.qdrant.versions import demand_not_older, space_needed
-
-MEASURED = 1_127_242_752  # bytes of the snapshot whose recovery was measured
+from shared.stores.qdrant.versions import demand_not_older
 
 
 @pytest.mark.parametrize(
@@ -34,25 +32,3 @@ def test_an_older_server_may_not(target: str, source: str) -> None:
 def test_the_newest_of_the_peers_that_made_the_set_counts() -> None:
     with pytest.raises(RefusedError, match=r"made by Qdrant 1\.10\.1"):
         demand_not_older("1.9.9", ["1.9.1", "1.10.1", "1.8.0"])
-
-
-@pytest.mark.parametrize(
-    ("version", "by_upload", "safety", "times"),
-    [
-        ("1.19.0", False, False, 1.5),
-        ("1.20.1", False, False, 1.5),
-        ("1.16.3", False, False, 2.5),
-        ("1.18.0", False, False, 2.5),
-        ("1.19.0", True, False, 2.5),
-        ("1.19.0", False, True, 2.5),
-        ("1.16.3", True, True, 3.5),
-    ],
-)
-def test_the_space_is_that_which_was_measured(
-    version: str, by_upload: bool, safety: bool, times: float
-) -> None:
-    assert space_needed(MEASURED, version, by_upload, safety) == int(MEASURED * times)
-
-
-def test_space_is_rounded_up() -> None:
-    assert space_needed(1, "1.19.0", False, False) == 2

@@ -58,6 +58,15 @@ def test_what_stops_a_plan_stands_first_and_hides_the_command() -> None:
     assert "Database OctopusDB, which is ONLINE at present." in text
 
 
+def test_an_alias_that_is_moved_is_among_what_is_overwritten() -> None:
+    moved, kept = plan().execution.target_state.aliases
+    right = moved.removeprefix("alias_")
+    text = flat(plan_text(plan(request(in_place=True), aliases={moved: "other"})))
+    assert f"Alias {moved}, which stands for other at present." in text
+    assert f"Alias {kept}," not in text
+    assert "Nothing: every" in plan_text(plan(request(in_place=True), aliases={moved: right}))
+
+
 def test_rejected_backups_are_explained() -> None:
     made = plan()
     assert "BACKUPS CONSIDERED" not in plan_text(made)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.composition import System
-from shared.errors import ConflictError, IntegrityError, LockedError
+from shared.errors import ConflictError, IntegrityError, LockedError, StoreError
 from shared.model.findings import ErrorInfo
 from shared.model.runs import Claim, Run, RunKind, State, StepState
 from shared.workflows import runs
@@ -277,8 +277,24 @@ def test_what_no_step_says_is_told_by_the_workflow(system: System) -> None:
     assert (ended.state, ended.error) == (State.FAILED, handed_over)
 
 
-def test_a_run_that_was_locked_out_was_skipped_not_failed(system: System) -> None:
-    open_run(system, run_of(system, only=State.PENDING))
+@pytest.mark.parametrize(("kind", "state"), [("log", State.SKIPPED), ("full", State.FAILED)])
+def test_only_a_log_backup_that_was_locked_out_is_skipped_for_the_next_one_makes_up_for_it(
+    system: System, kind: str, state: State
+) -> None:
+    run = run_of(system, only=State.PENDING)
+    open_run(system, run.model_copy(update={"request": {"backup_kind": kind}}))
     with pytest.raises(LockedError), working(system, ticket(), "only"):
         raise LockedError("another one works on it")
-    assert end_run(system, ticket()).state is State.SKIPPED
+    assert end_run(system, ticket()).state is state
+
+
+def test_a_grave_error_is_not_hidden_behind_a_lock(system: System) -> None:
+    run = run_of(system, first=State.PENDING, second=State.PENDING)
+    open_run(system, run.model_copy(update={"request": {"backup_kind": "log"}}))
+    for step, error in (("first", LockedError("locked")), ("second", StoreError("broken"))):
+        with pytest.raises(type(error)), working(system, ticket(), step):
+            raise error
+    ended = end_run(system, ticket())
+    assert ended.state is State.FAILED
+    assert ended.error is not None
+    assert ended.error.message == "broken"
