@@ -14,12 +14,13 @@ from pydantic import BaseModel, ValidationError
 from shared.errors import (
     BackupSystemError,
     CallerNotPermittedError,
-    IntegrityError,
     InvalidRequestError,
     InvalidSettingsError,
     NotFoundError,
     NotPermittedError,
     RefusedError,
+    StorageError,
+    StoreError,
     UnreachableError,
 )
 
@@ -34,7 +35,8 @@ _STATUS: tuple[tuple[type[BackupSystemError], int], ...] = (
     (NotPermittedError, 502),  # our own identity lacks a right: not the caller's fault
     (RefusedError, 409),
     (UnreachableError, 503),
-    (IntegrityError, 500),
+    (StoreError, 502),
+    (StorageError, 502),
 )
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 def problem(error: BackupSystemError) -> func.HttpResponse:
     """An error as problem details: code, what happened, what it means, what to do."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 502)
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     details = {
         "type": f"urn:octopus-backup:{error.specific_code}",
         "title": error.message,

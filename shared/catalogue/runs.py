@@ -165,7 +165,8 @@ class Runs:
 
 def _unknown(run_id: str) -> NotFoundError:
     return NotFoundError(
-        f"There is no run {run_id[:40]!r}.", "`octopus-backup status` shows the latest runs."
+        f"There is no run {run_id[:40]!r}.",
+        "Runs are listed with GET /api/backups, /api/recovery-points and /api/restores.",
     )
 
 

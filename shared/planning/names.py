@@ -126,7 +126,7 @@ def _check_known(asked: Mapping[str, str], databases: Collection[str], collectio
             raise InvalidRequestError(
                 f"names mentions {name!r}, which is neither a database nor a collection of this restore.",
                 f"Databases: {', '.join(sorted(databases)) or 'none'}. "
-                f"Collections: {len(collections)}; octopus-backup list shows them.",
+                f"Collections: {', '.join(sorted(collections)[:10]) or 'none'}.",
                 code="unknown_name",
             )
 

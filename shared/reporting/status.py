@@ -21,7 +21,7 @@ def status_text(status: dict[str, Any]) -> str:
     return joined(
         [
             f"STATUS at {_time(status['at'])}",
-            *heading("Age of the newest backup"),
+            *heading("Newest restorable moment"),
             *(
                 line
                 for side, age in status["ages_seconds"].items()

@@ -14,6 +14,7 @@ from shared.errors import BackupSystemError, IntegrityError, LockedError, NotFou
 from shared.model.backups import Kind, Manifest, SqlFacts, Store, Verification
 from shared.model.base import Document
 from shared.model.findings import Finding, Severity
+from shared.model.hints import SqlHint
 from shared.model.runs import Run, RunKind, State, StepState
 from shared.stores.sqlserver import SqlBackup, SqlBackupRequest
 from shared.workflows.context import ActivityFailedError, Context, Task
@@ -107,7 +108,8 @@ def back_up(system: System, ticket: Ticket, about: BackUpDatabase, work: Work) -
         made = system.sqlserver.back_up(request, work.progress)
         work.check()
         held.check()
-        findings = _chain_findings(system, made.facts) if is_log else ()
+        findings = _findings(system, made.facts, about.backup_kind)
+        work.note = " ".join(finding.message for finding in findings)
         return commit_backup(system, ticket.run_id, request, made, slot=work.run.slot, findings=findings)
 
 
@@ -215,13 +217,35 @@ def adopt_unrecorded(system: System, run_id: str, database: str) -> None:
         commit_backup(system, run_id, request, made, findings=(ADOPTED,))
 
 
-def _chain_findings(system: System, facts: SqlFacts) -> tuple[Finding, ...]:
-    """Whether a log continues what the catalogue holds; a log taken by somebody else is a gap."""
-    earlier = [
-        hint.last_lsn
-        for hint in system.catalogue.backups.sql_hints(facts.server, facts.database)
-        if hint.last_recovery_fork_guid == facts.first_recovery_fork_guid
-    ]
+def _findings(system: System, facts: SqlFacts, kind: Kind) -> tuple[Finding, ...]:
+    """Whether a log or a differential continues what the catalogue holds."""
+    if kind is Kind.FULL:
+        return ()
+    hints = system.catalogue.backups.sql_hints(facts.server, facts.database)
+    if kind is Kind.DIFFERENTIAL:
+        return _base_missing(facts, hints)
+    return _log_gap(facts, hints)
+
+
+def _base_missing(facts: SqlFacts, hints: list[SqlHint]) -> tuple[Finding, ...]:
+    """Whether the full backup that a differential builds on is one of ours."""
+    if facts.differential_base_guid in {hint.backup_set_uuid for hint in hints}:
+        return ()
+    return (
+        Finding(
+            code="differential_base_missing",
+            severity=Severity.ERROR,
+            message=f"This differential of {facts.database} builds on a full backup that is not in the "
+            "catalogue: somebody else took it, or it could not be stored.",
+            hint="Take a full backup at once; until then no differential can be restored.",
+        ),
+    )
+
+
+def _log_gap(facts: SqlFacts, hints: list[SqlHint]) -> tuple[Finding, ...]:
+    """Whether a log begins behind the end of all that we hold: what lies between is in no backup of ours."""
+    fork = facts.first_recovery_fork_guid
+    earlier = [hint.last_lsn for hint in hints if hint.last_recovery_fork_guid == fork]
     if not earlier or facts.begins_log_chain or facts.first_lsn <= max(earlier):
         return ()
     return (

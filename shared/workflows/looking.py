@@ -12,6 +12,8 @@ from shared.model.hints import SetHint, SqlHint
 from shared.model.points import RecoveryPoint
 from shared.model.runs import Run, RunKind, State
 from shared.planning.due import latest_slot, next_slot
+from shared.planning.windows import restorable_windows
+from shared.workflows.plans import known
 from shared.workflows.starts import claim_of, schedules, slot_status
 
 LISTED = 200
@@ -88,10 +90,19 @@ def runs(system: System, kind: RunKind) -> dict[str, Any]:
 
 
 def status(system: System) -> dict[str, Any]:
-    """How old the newest of everything is, in seconds, and what became of each timer's last slot."""
+    """How old the newest restorable moments are, in seconds, and what became of each timer's last slot.
+
+    SQL Server is as old as the database whose newest restorable moment is the oldest; what a verification
+    found damaged does not count.
+    """
     now = system.clock.now()
-    complete = [point for point in system.catalogue.points.all() if point.complete]
-    sql = system.catalogue.backups.all_sql_hints()
+    what = known(system)
+    complete = [point for point in what.points if point.complete]
+    databases = {
+        name: _age(now, [window.end for window in restorable_windows(what.backups.get(name, ()))])
+        for name in sorted(what.current)
+    }
+    ages = [age for age in databases.values() if age is not None]
     running = [
         _run_line(run)
         for kind in RunKind
@@ -103,9 +114,10 @@ def status(system: System) -> dict[str, Any]:
         "newest_recovery_point": _point_line(complete[0]) if complete else None,
         "ages_seconds": {
             "pair": _age(now, [p.sql[0].at for p in complete[:1] if p.sql]),
-            "sqlserver": _age(now, [hint.finished_at for hint in sql]),
-            "qdrant": _age(now, [h.finished_at for h in system.catalogue.backups.set_hints() if h.complete]),
+            "sqlserver": max(ages) if ages and len(ages) == len(databases) else None,
+            "qdrant": _age(now, [hint.finished_at for hint in what.sets if hint.complete]),
         },
+        "databases": databases,
         "timers": {timer: _timer(system, timer, expr, now) for timer, expr in schedules(system).items()},
         "running": running,
     }

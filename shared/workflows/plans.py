@@ -30,8 +30,7 @@ def make_plans(system: System, request: PlanRequest) -> list[Plan]:
         IntegrityError: what a plan would use is not what the catalogue says.
     """
     now = system.clock.now()
-    known = _known(system)
-    resolved = resolve(request, known, now)
+    resolved = resolve(request, known(system), now)
     others = tuple(
         Finding(
             code="policy_impossible",
@@ -47,7 +46,7 @@ def make_plans(system: System, request: PlanRequest) -> list[Plan]:
     return plans
 
 
-def _known(system: System) -> Known:
+def known(system: System) -> Known:
     """What the catalogue knows, without what a verification found damaged."""
     damaged = system.catalogue.backups.damaged()
     points = [

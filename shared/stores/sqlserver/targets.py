@@ -88,7 +88,7 @@ def _online(step: SqlRestoreStep, *, in_place: bool) -> TargetInTheWayError:
     if in_place:
         return TargetInTheWayError(
             f"{step.target} is ONLINE; the tail of its log has to be taken before it is overwritten.",
-            "Repeat the restore's step that takes the tail.",
+            "Somebody has opened it since. Make a new plan, which takes the tail again.",
             code="tail_missing",
         )
     return TargetInTheWayError(
