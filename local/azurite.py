@@ -8,7 +8,9 @@ those cannot be shown here.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import secrets
 import socket
 import ssl
 from pathlib import Path
@@ -44,7 +46,7 @@ class Azurite:
     def __init__(self, folder: Path, *, port: int = 0, certificate: Certificate | None = None) -> None:
         self._folder = folder
         self._tls = certificate or make_certificate(folder / "tls")
-        self._port = port or _free_port()
+        self._port = port or _quiet_port()
         self._child: processes.Child | None = None
         self._context = ssl.create_default_context(cafile=self.certificate)
         self.account_key = ACCOUNT_KEY
@@ -126,7 +128,13 @@ def _node() -> Path:
     return Path(wheel.origin).parent / "bin" / "node"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _quiet_port() -> int:
+    """A free port below those that the kernel hands out (32768 and up on Linux).
+
+    Azurite must be told its port, and takes a second to listen on it: nobody else may be given it meanwhile.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +113,7 @@ class Stack:
         They get ready at the same time: each spends a second of processor time on imports.
         """
         self.tell("Azurite (Microsoft's emulator of Blob Storage), over TLS")
-        self.azurite = Azurite(self.folder / "azurite", port=_quiet_port())
+        self.azurite = Azurite(self.folder / "azurite")
         self.tell("SQL Server: a stand-in that speaks TDS to Microsoft's ODBC driver")
         sqlserver = self._launch(
             "sqlserver",
@@ -182,18 +181,6 @@ class Stack:
         launched = processes.launch(name, command, log=self.folder / f"{name}.log", env=env, cwd=ROOT)
         self.children.append(launched)
         return launched
-
-
-def _quiet_port() -> int:
-    """A free port below those that the kernel hands out (32768 and up on Linux).
-
-    Azurite must be told its port, and takes a second to listen on it: nobody else may be given it meanwhile.
-    """
-    while True:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def prepare_storage(stack: Stack) -> None:
