@@ -103,9 +103,17 @@ def perform(job: Job, step: Step) -> None:
     Raises:
         BackupSystemError: it failed; says what that means and what to do.
     """
-    with ExitStack() as held:
-        for lock in _locks(job, step):
-            held.enter_context(job.system.catalogue.locks.hold(lock, job.ticket.run_id))
+    locks = job.system.catalogue.locks
+    with ExitStack() as stack:
+        held = [stack.enter_context(locks.hold(name, job.ticket.run_id)) for name in _locks(job, step)]
+        run_is_ours = job.work.check
+
+        def check() -> None:
+            run_is_ours()
+            for lock in held:
+                lock.check()
+
+        job.work.check = check  # asked with every sign of progress, so that a lost lock ends the statement
         _PERFORM[type(step)](job, step)
 
 
