@@ -23,7 +23,8 @@ test: set-up  ## Pass the tests
 	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadscope --cov --cov-report=term:skip-covered
 
 test-real: set-up  ## Run the stores' contract tests against real servers (SQLSERVER_CONNECTION=… QDRANT_URLS=…)
-	@$(PYTHON) -m pytest -m real tests/stores
+	@test -n "$(SQLSERVER_CONNECTION)$(QDRANT_URLS)" || { echo "Name a real server: make test-real QDRANT_URLS=http://…:6333, or SQLSERVER_CONNECTION=… with both names of its backup folder (docs/testing.md)."; exit 2; }
+	@$(PYTHON) -m pytest -m real $(if $(QDRANT_URLS),tests/stores/qdrant) $(if $(SQLSERVER_CONNECTION),tests/stores/sqlserver)
 
 bench: set-up  ## Measure time and memory, beside a peer in the same run
 	@$(PYTHON) -m pytest -q -s -p no:cacheprovider tests/bench/bench_*.py
