@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from local.interrupts import INTERRUPTED
-from local.stack import ROOT, StackRunningError, started
+from local.stack import StackRunningError, started
 
 SEED = 20261123
 _MOMENTS = random.Random(SEED)
@@ -34,17 +33,6 @@ MOMENTS = [
 ]
 FAREWELL = "Interrupted. Nothing is left running; the next demo starts from scratch."
 GONE_SECONDS = 10.0
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A folder that looks like the project, so that this demo's stack is its own."""
-    for name in ("local", "shared", "functions", "infra", "node_modules", "function_app.py", "host.json"):
-        if name == "local":  # the stack's folder is found beside it
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            (tmp_path / name).symlink_to(ROOT / name)
-    return tmp_path
 
 
 class Demo:
