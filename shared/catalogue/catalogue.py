@@ -27,5 +27,5 @@ class Catalogue:
         self.plans = Plans(storage)
         self.reports = Reports(storage)
         self.runs = Runs(storage, clock)
-        self.claims = Claims(storage, clock)
+        self.claims = Claims(storage)
         self.locks = Locks(storage, clock, self.runs)

@@ -8,12 +8,9 @@ from shared.blob import documents
 from shared.blob.storage import Storage
 from shared.catalogue import paths
 from shared.catalogue.records import read
-from shared.clock import Clock
 from shared.errors import AlreadyExistsError, ConflictError, NotFoundError
 from shared.model.base import Document
 from shared.model.runs import Claim
-
-_DAY, _MONTH, _EVER = "%Y%m%d", "%Y%m", ""
 
 
 class KeyedRun(Document):
@@ -26,9 +23,8 @@ class KeyedRun(Document):
 class Claims:
     """The claims of all timers and callers."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._clock = clock
 
     def get(self, timer: str, slot: datetime) -> tuple[Claim, str] | None:
         """The claim of a slot and its ETag; None if nobody has taken the slot.
@@ -41,16 +37,6 @@ class Claims:
             return read(self._storage, paths.STATE, paths.claim(timer, slot), Claim)
         except NotFoundError:
             return None
-
-    def latest(self, timer: str) -> Claim | None:
-        """The claim of the newest slot up to now that was taken."""
-        now = self._clock.now()
-        for window in (_DAY, _MONTH, _EVER):  # the shortest listing that has one
-            prefix = paths.claims(timer, f"{now:{window}}" if window else "")
-            names = [entry.name for entry in documents.entries(self._storage, paths.STATE, prefix)]
-            if names:
-                return read(self._storage, paths.STATE, max(names), Claim)[0]
-        return None
 
     def take(self, claim: Claim, etag: str | None) -> bool:
         """Take a slot for a run.

@@ -144,14 +144,9 @@ def key(text: str) -> str:
     return f"keys/{encoded(text)}.json"
 
 
-def claims(timer: str, day: str = "") -> str:
-    """The prefix of a timer's claims, of all or of those whose slot begins with ``day`` (``yyyymmdd``)."""
-    return f"claims/{encoded(timer)}/{day}"
-
-
 def claim(timer: str, slot: datetime) -> str:
     """The claim of a slot."""
-    return f"{claims(timer)}{slot.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
+    return f"claims/{encoded(timer)}/{slot.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
 
 
 def lock(name: str) -> str:

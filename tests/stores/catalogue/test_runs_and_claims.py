@@ -195,16 +195,3 @@ def test_a_report_is_kept_once_per_attempt(catalogue: Catalogue, storage: Storag
     catalogue.reports.save("run-1", 2, {"passed": True})
     kept = [documents.read(storage, "catalogue", f"reports/run-1/{attempt}.json").value for attempt in (1, 2)]
     assert kept == [{"passed": False}, {"passed": True}]
-
-
-def test_the_latest_claim_is_found_among_those_of_today_this_month_and_before(
-    catalogue: Catalogue, clock: SetClock
-) -> None:
-    assert catalogue.claims.latest("sql_log") is None
-    for ago in (timedelta(days=400), timedelta(days=3), timedelta(hours=5), timedelta(hours=1)):
-        slot = clock.now() - ago
-        catalogue.claims.take(claim(slot=slot), None)
-        found = catalogue.claims.latest("sql_log")
-        assert found is not None
-        assert found.slot == slot
-    assert catalogue.claims.latest("sql_full") is None

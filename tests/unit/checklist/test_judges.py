@@ -1,4 +1,4 @@
-"""The judges of the five steps."""
+"""The judges of the checklist's steps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pytest
 
 from shared.checklist import (
     Conversation,
-    FoundCollection,
     Marker,
-    judge_collections,
     judge_conversation,
     judge_health,
     judge_migrations,
@@ -124,45 +122,6 @@ def test_without_a_recorded_migration_none_is_compared() -> None:
     found = judge_migrations(None, [], "M1", [])
     assert found.passed
     assert "none was compared" in found.notes[0]
-
-
-def collection(*counts: int, status: str = "green") -> FoundCollection:
-    return FoundCollection({str(node): count for node, count in enumerate(counts, 1)}, status)
-
-
-def test_every_node_must_count_what_the_snapshots_held() -> None:
-    assert judge_collections({"a": exact(5)}, {"a": collection(5, 5), "other": collection(1)}).passed
-    found = judge_collections({"a": exact(5)}, {"a": collection(5, 4)})
-    assert found.mismatches == ("Collection a on node 2 has 4, and had 5 at the recovery point.",)
-
-
-def test_missing_uncounted_and_sick_collections_fail() -> None:
-    found = judge_collections(
-        {"a": exact(5), "b": exact(1), "c": exact(2)},
-        {"b": collection(), "c": collection(2, status="red")},
-    )
-    assert found.mismatches == (
-        "Collection a is missing; it had 5 points.",
-        "No node counted the points of collection b.",
-        "Collection c is red, and should be green.",
-    )
-    assert (found.evidence["collections_expected"], found.evidence["collections_found"]) == (3, 2)
-
-
-def test_an_approximate_collection_is_noted() -> None:
-    found = judge_collections({"a": roughly(5, 4, 6)}, {"a": collection(6)})
-    assert found.passed
-    assert "a" in found.notes[0]
-
-
-def test_aliases_must_point_where_they_did() -> None:
-    wanted = {"x": "a", "y": "b"}
-    assert judge_collections({}, {}, wanted, wanted).passed
-    assert judge_collections({}, {}, wanted, {"x": "b"}).mismatches == (
-        "Alias x points to b, and should to a.",
-        "Alias y points to nothing, and should to b.",
-    )
-    assert not judge_collections({}, {}, wanted).passed
 
 
 @pytest.mark.parametrize(
