@@ -21,6 +21,8 @@ from shared.workflows.context import ActivityFailedError, Context, Task
 from shared.workflows.retrying import LOCK_PATIENCE, persistently
 from shared.workflows.runs import Ticket, Work, working
 
+log = logging.getLogger(__name__)
+
 
 def made_by() -> str:
     """The name and version of this software, for manifests."""
@@ -96,21 +98,28 @@ def back_up(system: System, ticket: Ticket, about: BackUpDatabase, work: Work) -
         done = system.catalogue.backups.find(Store.SQLSERVER, scope, about.backup_kind, about.backup_id)
         if done:
             return done
-        attempt = f"a{ticket.attempt}"
-        prefix = paths.data_prefix(Store.SQLSERVER, scope, about.backup_kind, about.backup_id, attempt)
-        request = SqlBackupRequest(
-            backup_id=about.backup_id,
-            attempt=attempt,
-            database=about.database,
-            kind=about.backup_kind,
-            prefix=prefix,
-        )
+        request = request_for(scope, about, f"a{ticket.attempt}")
         made = system.sqlserver.back_up(request, work.progress)
         work.check()
         held.check()
         findings = _findings(system, made.facts, about.backup_kind)
         work.note = " ".join(finding.message for finding in findings)
         return commit_backup(system, ticket.run_id, request, made, slot=work.run.slot, findings=findings)
+
+
+def request_for(scope: str, about: BackUpDatabase, attempt: str) -> SqlBackupRequest:
+    """What the store is asked for: the backup under the names that belong to this attempt at it.
+
+    Raises:
+        NotFoundError: its id is not one that a backup of ours can have.
+    """
+    return SqlBackupRequest(
+        backup_id=about.backup_id,
+        attempt=attempt,
+        database=about.database,
+        kind=about.backup_kind,
+        prefix=paths.data_prefix(Store.SQLSERVER, scope, about.backup_kind, about.backup_id, attempt),
+    )
 
 
 RESTORES = "restores"
@@ -177,8 +186,6 @@ def commit_backup(
     return manifest
 
 
-log = logging.getLogger(__name__)
-
 ADOPTED = Finding(
     code="adopted",
     severity=Severity.INFO,
@@ -198,15 +205,13 @@ def adopt_unrecorded(system: System, run_id: str, database: str) -> None:
     """
     scope = paths.sql_scope(system.sqlserver.server().name, database)
     for own in reversed(system.sqlserver.own_logs(database)):
+        about = BackUpDatabase(database=database, backup_kind=Kind.LOG, backup_id=own.backup_id)
         try:
-            prefix = paths.data_prefix(Store.SQLSERVER, scope, Kind.LOG, own.backup_id, own.attempt)
+            request = request_for(scope, about, own.attempt)
         except NotFoundError:
             continue  # not an id of ours: somebody else's backup under a name like ours
         if system.catalogue.backups.find(Store.SQLSERVER, scope, Kind.LOG, own.backup_id):
             continue
-        request = SqlBackupRequest(
-            backup_id=own.backup_id, attempt=own.attempt, database=database, kind=Kind.LOG, prefix=prefix
-        )
         try:
             made = system.sqlserver.back_up(request)
         except BackupSystemError as error:

@@ -6,6 +6,8 @@ run's state, where a resumed run finds it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from shared.catalogue import paths
@@ -71,9 +73,8 @@ def list_snapshots(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """
     ticket = Ticket.of(payload)
     with beating(system, ticket), system.catalogue.locks.hold(RESTORES, ticket.run_id):
-        kept = system.catalogue.runs.find_part(ticket.run_id, WORKLIST)
-        if kept:
-            wanted = _wanted(system, ticket, Worklist.model_validate(kept))
+        if system.catalogue.runs.find_part(ticket.run_id, WORKLIST):
+            wanted = _wanted(partial(system.catalogue.runs.part, ticket.run_id))
         else:
             started = system.clock.now()
             state = system.qdrant.inspect()
@@ -84,13 +85,25 @@ def list_snapshots(system: System, payload: dict[str, Any]) -> dict[str, Any]:
                 system.catalogue.runs.save_part(ticket.run_id, f"wanted/{number}", chunk.as_json())
             worklist = Worklist(started_at=started, state=state, wanted=len(wanted))
             system.catalogue.runs.save_part(ticket.run_id, WORKLIST, worklist.as_json())
-    places = {peer: [i for i, (other, _) in enumerate(wanted) if other == peer] for peer, _ in wanted}
-    return {"peers": [[mine[0], mine[-1] + 1] for mine in places.values()]}
+    return {"peers": places_of_peers(wanted)}
 
 
-def _wanted(system: System, ticket: Ticket, worklist: Worklist) -> list[tuple[int, str]]:
-    chunks = range(0, worklist.wanted, CHUNK)
-    return [one for first in chunks for one in _chunk(system, ticket, first).wanted]
+def places_of_peers(wanted: Sequence[tuple[int, str]]) -> list[list[int]]:
+    """For each peer of a list that is sorted by peer: its first place in it, and the one beyond its last.
+
+    Two numbers for each peer, because what passes through the engine is bounded, and collections are not.
+    """
+    places: dict[int, list[int]] = {}
+    for place, (peer, _) in enumerate(wanted):
+        places.setdefault(peer, [place, place])[1] = place + 1
+    return list(places.values())
+
+
+def _wanted(part: Callable[[str], dict[str, Any]]) -> list[tuple[int, str]]:
+    """The wanted snapshots, put together from parts of the run; ``part`` gives the one of a key."""
+    worklist = Worklist.model_validate(part(WORKLIST))
+    chunks = range(-(-worklist.wanted // CHUNK))
+    return [one for number in chunks for one in Chunk.model_validate(part(f"wanted/{number}")).wanted]
 
 
 def _chunk(system: System, ticket: Ticket, index: int) -> Chunk:
@@ -159,7 +172,7 @@ def _collected(system: System, ticket: Ticket) -> tuple[Worklist, list[SnapshotP
     kept = system.catalogue.runs.parts(ticket.run_id)
     worklist = Worklist.model_validate(kept[WORKLIST])
     parts, failures = [], []
-    for peer_id, collection in _wanted(system, ticket, worklist):
+    for peer_id, collection in _wanted(kept.__getitem__):
         value = kept.get(f"{peer_id}/{collection}")
         if value and "blob" in value:
             parts.append(SnapshotPart.model_validate(value))

@@ -39,8 +39,13 @@ from shared.model.points import RecoveryPoint, SqlSide
 from shared.octopus.api import OctopusApi
 from shared.octopus.collections import agent_of
 from shared.octopus.orphans import orphans
-from shared.stores.sqlserver import SqlBackupRequest
-from shared.workflows.backups import BackUpDatabase, adopt_unrecorded, back_up, commit_backup
+from shared.workflows.backups import (
+    BackUpDatabase,
+    adopt_unrecorded,
+    back_up,
+    commit_backup,
+    request_for,
+)
 from shared.workflows.runs import Ticket, Work
 
 EPISODES = "dbo.Octopus_Episodes"
@@ -130,14 +135,8 @@ def _tail(job: Job, step: SqlTailStep) -> None:
     # An earlier attempt may have taken it, and not lived to write that down. It cannot be taken twice.
     adopt_unrecorded(job.system, job.ticket.run_id, step.database)
     scope = paths.sql_scope(job.system.sqlserver.server().name, step.database)
-    attempt = f"a{job.ticket.attempt}"
-    request = SqlBackupRequest(
-        backup_id=step.backup_id,
-        attempt=attempt,
-        database=step.database,
-        kind=Kind.LOG,
-        prefix=paths.data_prefix(Store.SQLSERVER, scope, Kind.LOG, step.backup_id, attempt),
-    )
+    about = BackUpDatabase(database=step.database, backup_kind=Kind.LOG, backup_id=step.backup_id)
+    request = request_for(scope, about, f"a{job.ticket.attempt}")
     if job.system.catalogue.backups.find(Store.SQLSERVER, scope, Kind.LOG, step.backup_id) is None:
         made = job.system.sqlserver.take_tail(request, job.work.progress)
         commit_backup(job.system, job.ticket.run_id, request, made)

@@ -6,7 +6,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from local.azurite import Azurite
-from shared.errors import IntegrityError, InvalidRequestError
+from shared.errors import IntegrityError, InvalidRequestError, NotPermittedError
 from shared.model.backups import Kind, Manifest, QdrantFacts
 from shared.stores.sqlserver.store import SqlServerStore
 from tests.stores.sqlserver.support import Chain, Database
@@ -25,6 +25,26 @@ def test_a_sound_backup_is_confirmed_by_the_server_itself(
     assert evidence["backup_set_uuid"] == chain.taken[1][2].facts.backup_set_uuid
     assert "is valid" in evidence["server_said"]
     assert evidence["blobs"][0]["size"] > 0
+
+
+def test_a_login_that_may_not_ask_leaves_the_blobs_as_the_evidence_and_says_so(
+    store: SqlServerStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain(store, database.name)
+    chain.take(Kind.FULL)
+    for code, told in (("permission", True), ("login_failed", False)):
+
+        def refused(*_: object, code: str = code, **__: object) -> None:
+            raise NotPermittedError("CREATE DATABASE permission denied.", code=code)
+
+        monkeypatch.setattr("shared.stores.sqlserver.verify.run_long", refused)
+        if told:
+            evidence = store.verify(chain.manifest(0))
+            assert evidence["server_said"].startswith("not asked")
+            assert "CREATE DATABASE" in evidence["server_said"]
+        else:
+            with pytest.raises(NotPermittedError):
+                store.verify(chain.manifest(0))
 
 
 def test_a_hash_that_was_recorded_is_checked(disk_store: SqlServerStore, database: Database) -> None:
