@@ -31,10 +31,14 @@ ROOT = Path(__file__).resolve().parents[3]
 STAND_IN_KEY = "key-of-the-stand-in-5f3a"
 
 
+GIVEN = dict(os.environ)
+"""As the tests were started: other tests change the environment while they run."""
+
+
 @pytest.fixture(scope="session")
 def account(request: pytest.FixtureRequest) -> Azurite | None:
     """Azurite, unless a storage account is named."""
-    if os.environ.get("BACKUP_STORAGE_URL"):
+    if GIVEN.get("BACKUP_STORAGE_URL"):
         return None
     shared: Azurite = request.getfixturevalue("azurite")
     return shared
@@ -57,8 +61,8 @@ def storage(account: Azurite | None) -> Iterator[Storage]:
 @pytest.fixture(scope="session")
 def server(account: Azurite | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server under test: a real one, or the stand-in with a key."""
-    if urls := os.environ.get("QDRANT_URLS"):
-        real = Server(tuple(urls.split(",")), os.environ.get("QDRANT_API_KEY", ""), stand_in=False)
+    if urls := GIVEN.get("QDRANT_URLS"):
+        real = Server(tuple(urls.split(",")), GIVEN.get("QDRANT_API_KEY", ""), stand_in=False)
         yield real
         real.close()
         return

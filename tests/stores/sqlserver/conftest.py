@@ -29,6 +29,9 @@ from tests.stores.sqlserver.support import (
     store_for,
 )
 
+GIVEN = dict(os.environ)
+"""As the tests were started: other tests change the environment while they run."""
+
 
 @pytest.fixture(scope="session")
 def storage(azurite: Azurite) -> Iterator[Storage]:
@@ -41,8 +44,8 @@ def storage(azurite: Azurite) -> Iterator[Storage]:
 def server(
     azurite: Azurite, storage: Storage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestServer]:
-    if os.environ.get("SQLSERVER_CONNECTION"):
-        yield real_server(os.environ)
+    if GIVEN.get("SQLSERVER_CONNECTION"):
+        yield real_server(GIVEN)
         return
     with standin_server(tmp_path_factory.mktemp("sqlserver"), azurite) as started:
         allow_containers(started, storage, azurite.account_key)
