@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 from cli import INTERRUPTED
 
@@ -20,7 +22,22 @@ def main() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         sys.stderr.write("\nInterrupted.\n")
-        sys.exit(INTERRUPTED)
+        _leave()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _leave()
+        raise
+
+
+def _leave() -> NoReturn:
+    """End the process at once.
+
+    Activities may still be under way in daemon threads, in the midst of the ODBC driver. To take the
+    interpreter and the driver down beneath them ends in a segmentation fault now and then.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

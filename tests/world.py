@@ -192,6 +192,16 @@ class World:
         """Order a fault from the stand-in Qdrant."""
         self.qdrant.post("/_standin/faults", json=order).raise_for_status()
 
+    def settle(self) -> None:
+        """Wait for recoveries whose client is gone: a server ends them all the same, a test later."""
+        while any(one["running_snapshot_recovery"] for one in self._telemetry()):
+            self.clock.sleep(0.05)
+
+    def _telemetry(self) -> list[dict[str, Any]]:
+        told = self.qdrant.get("/telemetry", params={"details_level": 3}).raise_for_status().json()
+        found: list[dict[str, Any]] = told["result"]["collections"]["snapshots"]
+        return found
+
     # What the system does.
 
     def run(self, start: Start, **instead: Activity) -> Run:
@@ -334,6 +344,7 @@ def world_on(servers: Servers, medium: str, folder: Path) -> Iterator[World]:
             yield world
         finally:
             world.qdrant.delete("/_standin/faults")
+            world.settle()
             world.lose_collections()
             for name in world.databases():
                 if name.startswith(database):

@@ -24,7 +24,8 @@ def backups(system: System) -> dict[str, Any]:
     """The newest backups of every store, and the newest runs."""
     found: list[SqlHint | SetHint] = [*system.catalogue.backups.all_sql_hints()]
     found += system.catalogue.backups.set_hints()
-    newest = sorted(found, key=lambda hint: hint.finished_at, reverse=True)[:LISTED]
+    # SQL Server tells whole seconds: of the same second, the ids say which came later.
+    newest = sorted(found, key=lambda hint: (hint.finished_at, hint.id), reverse=True)[:LISTED]
     return {
         "backups": [_line(hint) for hint in newest],
         "runs": [_run_line(run) for run in system.catalogue.runs.recent(RunKind.BACKUP, 20)],
