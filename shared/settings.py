@@ -113,6 +113,13 @@ class SqlServerSettings(Group):
     backup_dir_local: str | None = setting(
         "SQLSERVER_BACKUP_DIR_LOCAL", "For `disk`: the same folder as this app sees it.", "/mnt/backup", None
     )
+    exact_counts: bool = setting(
+        "SQLSERVER_EXACT_COUNTS",
+        "Whether the rows of a recovery point are counted under locks that hold writers up for some "
+        "milliseconds (needs ALLOW_SNAPSHOT_ISOLATION, the DBA's decision); else they are approximate.",
+        "true",
+        True,
+    )
 
 
 class QdrantSettings(Group):
@@ -168,6 +175,98 @@ class OctopusSettings(Group):
     wait_seconds: int = setting(
         "OCTOPUS_WAIT_SECONDS", "How long a restore waits for the API to be started.", "1800", 1800
     )
+    stop_hook: SecretStr | None = setting(
+        "OCTOPUS_STOP_HOOK",
+        "Address that stops, or fences, the Octopus API when it is sent a POST. Without it whoever starts a "
+        "restore says that it was stopped.",
+        "",
+        None,
+    )
+    start_hook: SecretStr | None = setting(
+        "OCTOPUS_START_HOOK", "Address that starts the Octopus API when it is sent a POST.", "", None
+    )
+    chat_path: str = setting(
+        "OCTOPUS_CHAT_PATH",
+        "Path that a message is sent to; `{session}` stands for the session.",
+        "/api/chat/{session}/send",
+        "/api/chat/{session}/send",
+    )
+    episode_search_path: str = setting(
+        "OCTOPUS_EPISODE_SEARCH_PATH",
+        "Path of the search in episodes.",
+        "/api/octopus/episodes/search",
+        "/api/octopus/episodes/search",
+    )
+    knowledge_search_path: str = setting(
+        "OCTOPUS_KNOWLEDGE_SEARCH_PATH",
+        "Path of the semantic search; `{agent}` stands for the agent's id.",
+        "/api/octopus/knowledge/{agent}/search",
+        "/api/octopus/knowledge/{agent}/search",
+    )
+    api_headers: SecretStr | None = setting(
+        "OCTOPUS_API_HEADERS", "Further headers for the API, as a JSON object of texts.", "", None
+    )
+    conversation_seconds: int = setting(
+        "OCTOPUS_CONVERSATION_SECONDS", "How long a test conversation may last, to its `turn_end`.", "60", 60
+    )
+    migration_script: str | None = setting(
+        "OCTOPUS_MIGRATION_SCRIPT",
+        "Name of a blob in the container `catalogue`: the idempotent script of "
+        "`dotnet ef migrations script --idempotent`.",
+        "migrations/octopus-7.sql",
+        None,
+    )
+    migration_command: str | None = setting(
+        "OCTOPUS_MIGRATION_COMMAND",
+        "Command that migrates a database, run by the command line only; `{database}` stands for its name.",
+        "dotnet ef database update --context OctopusDbContext",
+        None,
+    )
+
+
+class DrillSettings(Group):
+    """Where restores are practised, and what they are measured against."""
+
+    enabled: bool = setting(
+        "DRILL_ENABLED",
+        "Whether the timer starts drills; by hand they can always be started.",
+        "false",
+        False,
+    )
+    sqlserver_connection: SecretStr | None = setting(
+        "DRILL_SQLSERVER_CONNECTION",
+        "Like SQLSERVER_CONNECTION: the server that drills restore to, under scratch names.",
+        "SERVER=tcp:drill.example.net,1433;UID=octopus_restore;PWD=…;Encrypt=yes",
+        None,
+    )
+    qdrant_urls: Addresses = setting(
+        "DRILL_QDRANT_URLS",
+        "Like QDRANT_URLS: the Qdrant that drills restore to.",
+        "https://qdrant-drill.example.net:6333",
+        (),
+    )
+    qdrant_api_key: SecretStr | None = setting(
+        "DRILL_QDRANT_API_KEY", "Key with global manage access on the Qdrant of the drills.", "", None
+    )
+    on_live: bool = setting(
+        "DRILL_ON_LIVE_SERVERS",
+        "Whether a drill may use the live servers where none is named for it. A bad snapshot can take a "
+        "Qdrant server down.",
+        "false",
+        False,
+    )
+    rpo_minutes: int = setting(
+        "TARGET_RPO_MINUTES",
+        "How much may be lost at most, in minutes; drills and status compare with it.",
+        "30",
+        30,
+    )
+    rto_minutes: int = setting(
+        "TARGET_RTO_MINUTES",
+        "How long a restore may take at most, in minutes; drills and status compare with it.",
+        "240",
+        240,
+    )
 
 
 class AccessSettings(Group):
@@ -201,6 +300,9 @@ class ScheduleSettings(Group):
     history_purge: Schedule = setting(
         "HISTORY_PURGE_SCHEDULE", "Clearing of the engine's old history.", "0 15 3 * * *", "0 15 3 * * *"
     )
+    drill: Schedule = setting(
+        "DRILL_SCHEDULE", "Drills, where DRILL_ENABLED is true.", "0 0 5 * * 0", "0 0 5 * * 0"
+    )
 
 
 class Settings(BaseModel):
@@ -212,6 +314,7 @@ class Settings(BaseModel):
     sqlserver: SqlServerSettings
     qdrant: QdrantSettings
     octopus: OctopusSettings
+    drill: DrillSettings
     access: AccessSettings
     schedules: ScheduleSettings
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from shared.model.backups import BlobRef, Kind, SqlDataFile
+from shared.model.backups import BlobRef, Kind, SqlDataFile, Store
 from shared.model.base import Document, Lsn, Request, UtcTime
 from shared.model.findings import Finding
+
+PersonName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
+"""The name of a person who vouches for something."""
 
 
 class Policy(StrEnum):
@@ -33,11 +40,42 @@ class TimeTarget(Request):
     time: UtcTime
 
 
+class RestoreTarget(Request):
+    """A side-by-side restore that succeeded and was checked: it is to be put in service."""
+
+    restore: str = Field(description="id of the restore's run")
+
+
+class Migrations(StrEnum):
+    """What the checklist's second step does."""
+
+    CHECK = "check"
+    SCRIPT = "script"
+    COMMAND = "command"
+
+
+MOST_ERASED = 100_000
+"""User ids in one list of erasures."""
+
+
 class PlanRequest(Request):
     """What a person asks for."""
 
-    target: Literal["latest"] | PointTarget | TimeTarget
+    target: Literal["latest"] | PointTarget | TimeTarget | RestoreTarget
     policy: Policy | None = None
+    stores: tuple[Store, ...] = Field((), description="only these stores; all if empty")
+    agents: tuple[uuid.UUID, ...] = Field(
+        (),
+        description="only the collections of these agents; SQL Server is then left alone unless it is named",
+    )
+    migrations: Migrations = Field(Migrations.CHECK, description="`command` from the command line only")
+    migration_script: str | None = Field(
+        None, description="text of the idempotent script; that of OCTOPUS_MIGRATION_SCRIPT if left out"
+    )
+    checkdb: bool = Field(False, description="whether DBCC CHECKDB is run on what was restored")
+    erase_users: tuple[str, ...] = Field(
+        (), max_length=MOST_ERASED, description="user ids whose rows are deleted again after the restore"
+    )
     in_place: bool = False
     names: dict[str, str] = Field(default_factory=dict, description="database or collection → its new name")
     confirm_space: bool = Field(
@@ -50,6 +88,9 @@ class StartRequest(Request):
 
     plan_id: str
     digest: str
+    fenced_by: PersonName | None = Field(
+        None, description="who says that the Octopus API was stopped, where no hook stops it"
+    )
 
 
 class Stop(Document):
@@ -57,6 +98,47 @@ class Stop(Document):
 
     mark: str | None = None
     at: UtcTime | None = None
+
+
+class FenceStep(Document):
+    """The Octopus API is stopped by its hook, or a person says that it was, and is then seen to be down."""
+
+    kind: Literal["fence"] = "fence"
+    id: str
+    title: str
+    checklist: None = None
+    hook: bool = Field(description="whether OCTOPUS_STOP_HOOK is called")
+
+
+class RehydrateStep(Document):
+    """Archived blobs are brought back online, which takes hours; their content is not changed."""
+
+    kind: Literal["rehydrate"] = "rehydrate"
+    id: str
+    title: str
+    checklist: None = None
+    files: tuple[BlobRef, ...]
+
+
+class GapStep(Document):
+    """The documents indexed after the vectors that are restored, read before they are overwritten."""
+
+    kind: Literal["gap"] = "gap"
+    id: str
+    title: str
+    checklist: None = None
+    collections: tuple[str, ...] = Field(description="live collections that are about to be overwritten")
+    since: UtcTime = Field(description="when the snapshot that takes their place was finished")
+
+
+class SafetyStep(Document):
+    """A snapshot of every live collection that is about to be overwritten, kept in Blob Storage."""
+
+    kind: Literal["safety"] = "safety"
+    id: str
+    title: str
+    checklist: None = None
+    collections: tuple[str, ...]
 
 
 class SqlTailStep(Document):
@@ -111,6 +193,7 @@ class SqlProofStep(Document):
     checklist: Literal[1] = 1
     database: str
     target: str
+    checkdb: bool = False
 
 
 class MigrationsStep(Document):
@@ -122,6 +205,34 @@ class MigrationsStep(Document):
     checklist: Literal[2] = 2
     database: str
     target: str
+    how: Migrations = Migrations.CHECK
+    script: BlobRef | None = Field(None, description="the idempotent script, where one is executed")
+    script_sha256: str | None = None
+
+
+class ErasuresStep(Document):
+    """Rows of users who were erased are deleted again; the ids are kept apart and are never shown."""
+
+    kind: Literal["erasures"] = "erasures"
+    id: str
+    title: str
+    checklist: None = None
+    database: str
+    target: str
+    users: int
+    list_sha256: str = Field(description="of the list that is kept with the plan")
+
+
+class SwapStep(Document):
+    """A restored database gets the live name, and the one that had it another; undone by the reverse."""
+
+    kind: Literal["swap"] = "swap"
+    id: str
+    title: str
+    checklist: Literal[1] = 1
+    restored: str = Field(description="the name that the restored database has now")
+    live: str
+    aside: str | None = Field(description="the name that the live database gets; None if there is none")
 
 
 class PartToRestore(Document):
@@ -174,6 +285,7 @@ class HealthStep(Document):
     id: str
     title: str
     checklist: Literal[4] = 4
+    hook: bool = Field(False, description="whether OCTOPUS_START_HOOK is called first")
 
 
 class ConversationStep(Document):
@@ -188,6 +300,17 @@ class ConversationStep(Document):
     collections: dict[str, str] = Field(description="collection → its restored name")
 
 
+class CleanUpStep(Document):
+    """The scratch copies of a drill are removed."""
+
+    kind: Literal["clean_up"] = "clean_up"
+    id: str
+    title: str
+    checklist: None = None
+    databases: tuple[str, ...]
+    collections: tuple[str, ...]
+
+
 class AftermathStep(Document):
     """A full backup at once, where a live database was replaced: a new recovery fork has begun."""
 
@@ -199,17 +322,24 @@ class AftermathStep(Document):
 
 
 Step = Annotated[
-    SqlTailStep
+    FenceStep
+    | RehydrateStep
+    | GapStep
+    | SafetyStep
+    | SqlTailStep
     | SqlRestoreStep
     | SqlRecoverStep
     | SqlProofStep
     | MigrationsStep
+    | ErasuresStep
+    | SwapStep
     | CollectionStep
     | AliasesStep
     | OrphansStep
     | HealthStep
     | ConversationStep
-    | AftermathStep,
+    | AftermathStep
+    | CleanUpStep,
     Field(discriminator="kind"),
 ]
 
@@ -259,6 +389,29 @@ class Choice(Document):
     reason: str
 
 
+class StepDetail(Document):
+    """What a person wants to know of a step before it is done."""
+
+    step_id: str
+    statement: str = Field(description="the statement or request, without secrets")
+    size: int = Field(description="bytes that it reads")
+    expected_seconds: float | None = Field(
+        description="from the measured median of like steps; None: no history"
+    )
+    basis: str = Field(
+        description="what the expected duration rests on, in words; 'no history' if on nothing"
+    )
+    interrupted: str = Field(description="what an interruption costs: resumed, or starts over")
+    needs: tuple[str, ...] = ()
+
+
+class Alternative(Document):
+    """Another way to much the same, and what it would cost or spare."""
+
+    target: str = Field(description="what to plan instead, as the command line takes it")
+    sentence: str
+
+
 class Plan(Document):
     """A restore plan, to be read by a person and executed by its digest."""
 
@@ -275,5 +428,11 @@ class Plan(Document):
     findings: tuple[Finding, ...]
     space: dict[str, int] = Field(description="free bytes that each server needs")
     size: int = Field(description="bytes read from Blob Storage")
+    details: tuple[StepDetail, ...] = ()
+    expected_seconds: float | None = Field(None, description="of all steps; None where one has no history")
+    windows: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="database → its restorable windows, in words, with why each ends"
+    )
+    alternatives: tuple[Alternative, ...] = ()
     execution: Execution
     digest: str

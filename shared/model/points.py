@@ -18,6 +18,9 @@ class VectorSide(Document):
     started_at: UtcTime = Field(description="t0: before the first snapshot")
     finished_at: UtcTime = Field(description="t1: after the last snapshot")
     collections: dict[str, Count]
+    without_agent: tuple[str, ...] = Field(
+        (), description="collections whose agent was deleted between their snapshot and the SQL point"
+    )
 
 
 class SqlSide(Document):
@@ -32,6 +35,9 @@ class SqlSide(Document):
     tables: dict[str, Count] = Field(description="rows of every Octopus_* table, key schema.table")
     agents: tuple[str, ...] = Field((), description="ids of the agents that SQL Server knows, sorted")
     migration: str | None = Field(None, description="head of __EFMigrationsHistory")
+    clock_offset_seconds: float | None = Field(
+        None, description="SQL Server's clock minus ours, measured when the point was made"
+    )
 
 
 class RecoveryPoint(Document):
@@ -48,4 +54,5 @@ class RecoveryPoint(Document):
     vectors: VectorSide
     sql: tuple[SqlSide, ...]
     skew_seconds: float = Field(description="t2 - t0: how far apart the two sides can be")
+    pinned: bool = Field(False, description="kept whatever the retention says")
     findings: tuple[Finding, ...] = ()

@@ -27,3 +27,4 @@ class PointRequest(Request):
     """A recovery point, outside the schedule."""
 
     name: PointName | None = None
+    pinned: bool = False

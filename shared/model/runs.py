@@ -22,6 +22,8 @@ class RunKind(StrEnum):
     BACKUP = "backup"
     RECOVERY_POINT = "recovery_point"
     RESTORE = "restore"
+    CHECK = "check"
+    DRILL = "drill"
 
 
 class State(StrEnum):

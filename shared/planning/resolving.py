@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.errors import InvalidRequestError, NotFoundError, NothingToRestoreError
 from shared.model.hints import SetHint, SqlHint
-from shared.model.plans import PlanRequest, PointTarget, Policy, TimeTarget
+from shared.model.plans import PlanRequest, PointTarget, Policy, RestoreTarget, TimeTarget
 from shared.model.points import RecoveryPoint, SqlSide
 from shared.planning.chains import Chain, ChainTarget, NoChain, ToLatest, ToLogEnd, ToLsn, ToTime, chain
 from shared.planning.consistency import NoPair, pair, sql_time, vectors_before
@@ -99,6 +99,10 @@ def _policies(request: PlanRequest) -> tuple[Policy, ...]:
 
 
 def _check(request: PlanRequest, known: Known, now: datetime) -> None:
+    if isinstance(request.target, RestoreTarget):
+        raise InvalidRequestError(
+            "A restore is put in service by a plan of its own kind.", code="not_a_moment"
+        )
     if isinstance(request.target, PointTarget) and request.policy is Policy.LATEST_SQL:
         raise InvalidRequestError(
             "A recovery point is restored as the pair that it is; latest_sql does not apply to it.",
@@ -130,6 +134,8 @@ def _newest(backups: Sequence[SqlHint]) -> datetime:
 
 
 def _paired(request: PlanRequest, known: Known) -> Resolution:
+    if isinstance(request.target, RestoreTarget):
+        raise TypeError("a restore that is put in service has no pair")
     point = pair(known.points, request.target)
     if isinstance(point, NoPair):
         kind = NotFoundError if point.code == "recovery_point_unknown" else NothingToRestoreError

@@ -20,6 +20,7 @@ from shared.workflows import restore_steps
 from shared.workflows.backups import RESTORES, refuse_while_restored
 from shared.workflows.context import ActivityFailedError, Context, Task, windowed
 from shared.workflows.plans import changes_since
+from shared.workflows.restore_job import Job
 from shared.workflows.retrying import persistently
 from shared.workflows.runs import Start, Ticket, end_run, error_in, mark_waiting, open_run, working
 
@@ -209,7 +210,7 @@ def restore_step(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     if run.step(step.id).state is State.SUCCEEDED:
         return {}
     with working(system, ticket, step.id) as work:
-        restore_steps.perform(restore_steps.Job(system, ticket, plan, work), step)
+        restore_steps.perform(Job(system, ticket, plan, work), step)
     return {}
 
 

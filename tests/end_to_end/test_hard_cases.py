@@ -9,7 +9,7 @@ from shared.model.backups import Kind, Verification
 from shared.model.requests import BackupRequest, PointRequest
 from shared.model.runs import Run
 from shared.stores.sqlserver import SqlServerStore
-from shared.workflows import backups, restore_steps, starts
+from shared.workflows import backups, restore_sql, starts
 from tests.world import LATER, World, kinds
 
 
@@ -40,7 +40,7 @@ def test_a_tail_whose_manifest_was_not_written_is_adopted_when_the_restore_is_re
     world.work("only the tail holds this")
     plan = world.plan("latest", policy="paired", in_place=True)
     with monkeypatch.context() as broken:
-        broken.setattr(restore_steps, "commit_backup", gone)
+        broken.setattr(restore_sql, "commit_backup", gone)
         first = world.run(world.begin(plan))
     assert first.state == "failed"
     assert world.databases()[world.database] == "RESTORING"
