@@ -1,6 +1,6 @@
 # Every target installs what it needs itself (local/set_up.sh); a bare `make` prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help set-up demo stack test test-real bench lint format requirements generate clean
+.PHONY: help set-up demo stack test test-real bench soak lint format requirements generate clean
 
 PYTHON := .venv/bin/python
 WORKERS ?= 2
@@ -13,8 +13,8 @@ help:  ## Print this help
 set-up:  ## Install what is missing: uv, the locked dependencies, Azurite, unixODBC
 	@sh local/set_up.sh
 
-demo: set-up  ## Back up, destroy and restore Octopus' memory on the local stack (KEEP=1 leaves it up)
-	@$(PYTHON) -m local.demo $(if $(KEEP),--keep)
+demo: set-up  ## Back up, destroy and restore Octopus' memory on the local stack (KEEP=1 leaves it up, ACTS=all shows more)
+	@$(PYTHON) -m local.demo $(if $(KEEP),--keep) $(if $(ACTS),--acts $(ACTS))
 
 stack: set-up  ## Start the local stack and leave it up until Ctrl-C; the CLI reads the file it writes
 	@$(PYTHON) -m local.serve
@@ -28,6 +28,10 @@ test-real: set-up  ## Run the stores' contract tests against real servers (SQLSE
 
 bench: set-up  ## Measure time and memory, beside a peer in the same run
 	@$(PYTHON) -m pytest -q -s -p no:cacheprovider tests/bench/bench_*.py
+
+SECONDS ?= 600
+soak: set-up  ## Play long random histories for SECONDS=600; SEED=… plays one of them again
+	@SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) $(PYTHON) -m pytest -q -s -n 0 -p no:cacheprovider tests/soak/soak_*.py
 
 lint: set-up  ## Check style, types and that generated files are current
 	@.venv/bin/ruff check .

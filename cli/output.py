@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -78,6 +79,19 @@ def show_json(value: Any) -> None:
 def show_text(text: str) -> None:
     """Write prepared text to standard output as it is."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a page into a new file; one that is there is somebody's, and is left alone.
+
+    Raises:
+        InvalidRequestError: it cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InvalidRequestError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -14,6 +14,7 @@ from shared.composition import System
 from shared.errors import BackupSystemError
 from shared.model.findings import ErrorInfo
 from shared.model.runs import Run, RunKind, State
+from shared.workflows import restores
 from shared.workflows.registry import WORKFLOWS, activities
 from shared.workflows.runner import DirectRunner
 from shared.workflows.runs import Start, Ticket, end_run
@@ -43,7 +44,7 @@ def run_to_end(system: System, start: Start, *, quiet: bool) -> Run:
             runner.run(WORKFLOWS[start.workflow], start.payload)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_interrupted(system, ticket)) from None
-    return system.catalogue.runs.get(ticket.kind, ticket.run_id)
+    return system.catalogue.runs.whole(system.catalogue.runs.get(ticket.kind, ticket.run_id))
 
 
 def _interrupted(system: System, ticket: Ticket) -> str:
@@ -54,10 +55,15 @@ def _interrupted(system: System, ticket: Ticket) -> str:
         hint="Start it again.",
     )
     try:
-        end_run(system, ticket, error=interrupted)
+        if ticket.kind is RunKind.RESTORE:
+            ended = restores.end(system, ticket, interrupted)
+        else:
+            ended = end_run(system, ticket, error=interrupted)
     except BackupSystemError as error:
         return f"Run {ticket.run_id} could not be written down as failed ({error.message})."
-    return f"Run {ticket.run_id} is written down as failed; start the command again when you like."
+    told = [f"Run {ticket.run_id} is written down as failed; start the command again when you like."]
+    told += [f"{finding.message} {finding.hint}".strip() for finding in ended.findings]
+    return "\n".join(told)
 
 
 @contextlib.contextmanager

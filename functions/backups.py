@@ -11,7 +11,7 @@ from functions.engine import start
 from functions.replies import answering, parsed, reply
 from functions.system import system
 from shared.errors import NotFoundError
-from shared.model.requests import BackupRequest, PointRequest
+from shared.model.requests import BackupRequest, PinRequest, PointRequest
 from shared.model.runs import RunKind
 from shared.workflows import looking, starts
 from shared.workflows.runs import Start
@@ -21,7 +21,8 @@ bp = df.Blueprint()
 KEY_HEADER = "Idempotency-Key"
 
 
-async def _accepted(client: df.DurableFunctionsClient, begun: Start, path: str) -> func.HttpResponse:
+async def accepted(client: df.DurableFunctionsClient, begun: Start, path: str) -> func.HttpResponse:
+    """Start a run and answer 202, with where to watch it: ``/api/{path}/{run id}``."""
     await start(client, begun.workflow, begun.payload, begun.instance_id)
     status_url = f"/api/{path}/{begun.run_id}"
     return reply({"run_id": begun.run_id, "status_url": status_url}, 202, {"Location": status_url})
@@ -34,7 +35,7 @@ async def start_backup(req: func.HttpRequest, client: df.DurableFunctionsClient)
     """Start a backup: ``{"kind": "full" | "differential" | "log", "databases": []}``."""
     request = parsed(req, BackupRequest)
     begun = await asyncio.to_thread(starts.start_backup, system(), request, req.headers.get(KEY_HEADER))
-    return await _accepted(client, begun, "backups")
+    return await accepted(client, begun, "backups")
 
 
 @bp.route(route="backups", methods=["GET"])
@@ -56,10 +57,10 @@ async def get_backup(req: func.HttpRequest) -> func.HttpResponse:
 @bp.durable_client_input(client_name="client")
 @answering
 async def start_recovery_point(req: func.HttpRequest, client: df.DurableFunctionsClient) -> func.HttpResponse:
-    """Make a recovery point: ``{"name": "before v7"}``, the name being optional."""
+    """Make a recovery point: ``{"name": "before v7", "pinned": true}``, both being optional."""
     request = parsed(req, PointRequest)
     begun = await asyncio.to_thread(starts.start_point, system(), request, req.headers.get(KEY_HEADER))
-    return await _accepted(client, begun, "recovery-points")
+    return await accepted(client, begun, "recovery-points")
 
 
 @bp.route(route="recovery-points", methods=["GET"])
@@ -80,3 +81,12 @@ async def get_recovery_point(req: func.HttpRequest) -> func.HttpResponse:
         point = await asyncio.to_thread(system().catalogue.points.get, wanted)
         return reply(point.as_json())
     return reply(run.as_json())
+
+
+@bp.route(route="recovery-points/{id}/pin", methods=["POST"])
+@answering
+async def pin_recovery_point(req: func.HttpRequest) -> func.HttpResponse:
+    """Keep a recovery point whatever the retention says: ``{"pinned": true}``; or no longer: ``false``."""
+    request = parsed(req, PinRequest)
+    wanted = req.route_params["id"]
+    return reply(await asyncio.to_thread(looking.pin, system(), wanted, pinned=request.pinned))

@@ -25,7 +25,7 @@ from shared.errors import (
 )
 
 MAX_BODY = 64 * 1024
-"""Bytes of a request's body. The largest honest request, a plan with a few hundred new names, stays below."""
+"""Bytes of a request's body, where the door says nothing else; honest requests stay far below."""
 
 _STATUS: tuple[tuple[type[BackupSystemError], int], ...] = (
     (NotFoundError, 404),
@@ -52,6 +52,17 @@ def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     )
 
 
+def page(text: str) -> func.HttpResponse:
+    """An answer as a page, which names of databases and collections, hostile input, are part of."""
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
+    }
+    return func.HttpResponse(text, mimetype="text/html", charset="utf-8", headers=headers)
+
+
 def problem(error: BackupSystemError) -> func.HttpResponse:
     """An error as problem details: code, what happened, what it means, what to do."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
@@ -68,16 +79,21 @@ def problem(error: BackupSystemError) -> func.HttpResponse:
     )
 
 
-def parsed[T: BaseModel](request: func.HttpRequest, model: type[T]) -> T:
+def parsed[T: BaseModel](request: func.HttpRequest, model: type[T], most: int = MAX_BODY) -> T:
     """The request's body as a typed request.
+
+    Args:
+        request: the request.
+        model: what its body should be.
+        most: bytes of the body that are read.
 
     Raises:
         InvalidRequestError: it is too large, not JSON, or not of that shape; says where.
     """
     body = request.get_body() or b"{}"
-    if len(body) > MAX_BODY:
+    if len(body) > most:
         raise InvalidRequestError(
-            f"The body measures {len(body):,} bytes; at most {MAX_BODY:,} are read.", code="body_too_large"
+            f"The body measures {len(body):,} bytes; at most {most:,} are read.", code="body_too_large"
         )
     try:
         return model.model_validate_json(body)
@@ -93,6 +109,13 @@ def parsed[T: BaseModel](request: func.HttpRequest, model: type[T]) -> T:
             "docs/http.md shows every request.",
             code="invalid_request",
         ) from None
+
+
+def wants_page(request: func.HttpRequest) -> bool:
+    """Whether the caller accepts a page for a browser, and does not ask for JSON before it."""
+    accepted = str(request.headers.get("Accept", "")).lower()
+    html, data = accepted.find("text/html"), accepted.find("application/json")
+    return html >= 0 and (data < 0 or html < data)
 
 
 type Door = Callable[..., Awaitable[func.HttpResponse]]

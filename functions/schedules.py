@@ -18,7 +18,8 @@ HISTORY_KEPT = timedelta(days=14)
 """How long the engine remembers what it ran. What matters is in Blob Storage."""
 
 
-async def _start_due(timer: str, client: df.DurableFunctionsClient) -> None:
+async def start_due(timer: str, client: df.DurableFunctionsClient) -> None:
+    """Start what is due now that a timer has fired."""
     for due in await asyncio.to_thread(tick, system(), timer):
         await start(client, due.workflow, due.payload, due.instance_id)
 
@@ -27,7 +28,7 @@ async def _start_due(timer: str, client: df.DurableFunctionsClient) -> None:
 @bp.durable_client_input(client_name="client")
 async def sql_full(timer: func.TimerRequest, client: df.DurableFunctionsClient) -> None:
     """Full backups, daily."""
-    await _start_due("sql_full", client)
+    await start_due("sql_full", client)
 
 
 @bp.timer_trigger(
@@ -36,14 +37,14 @@ async def sql_full(timer: func.TimerRequest, client: df.DurableFunctionsClient) 
 @bp.durable_client_input(client_name="client")
 async def sql_differential(timer: func.TimerRequest, client: df.DurableFunctionsClient) -> None:
     """Differential backups, every four hours."""
-    await _start_due("sql_differential", client)
+    await start_due("sql_differential", client)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="%SQL_LOG_SCHEDULE%", run_on_startup=False, use_monitor=True)
 @bp.durable_client_input(client_name="client")
 async def sql_log(timer: func.TimerRequest, client: df.DurableFunctionsClient) -> None:
     """Log backups, every 15 minutes; also starts what other timers missed or failed at."""
-    await _start_due("sql_log", client)
+    await start_due("sql_log", client)
 
 
 @bp.timer_trigger(
@@ -52,7 +53,7 @@ async def sql_log(timer: func.TimerRequest, client: df.DurableFunctionsClient) -
 @bp.durable_client_input(client_name="client")
 async def recovery_point(timer: func.TimerRequest, client: df.DurableFunctionsClient) -> None:
     """Recovery points, daily: every Qdrant snapshot, then the mark."""
-    await _start_due("recovery_point", client)
+    await start_due("recovery_point", client)
 
 
 @bp.timer_trigger(

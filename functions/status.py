@@ -11,7 +11,7 @@ import azure.functions as func
 from functions.replies import answering, reply
 from functions.system import system
 from shared.errors import InvalidSettingsError
-from shared.workflows import looking
+from shared.workflows import standing
 
 bp = df.Blueprint()
 log = logging.getLogger(__name__)
@@ -33,4 +33,4 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
 @answering
 async def status(req: func.HttpRequest) -> func.HttpResponse:
     """How old what could be restored is, per store and as a pair, and what the timers did last."""
-    return reply(await asyncio.to_thread(looking.status, system()))
+    return reply(await asyncio.to_thread(standing.status, system()))

@@ -1,4 +1,4 @@
-"""``python -m local.generated``: writes what follows from shared/settings.py, so that it cannot drift.
+"""``python -m local.generated``: writes what follows from shared/settings, so that it cannot drift.
 
 docs/configuration.md and local.settings.sample.json; a test holds them against the settings.
 """
@@ -22,7 +22,7 @@ synchronous, activities included, so that a dozen of them would leave none for /
 
 _HEAD = """# Configuration
 
-Generated from `shared/settings.py` by `make generate`; do not edit.
+Generated from `shared/settings` by `make generate`; do not edit.
 
 Settings are app settings of the function app (locally: `local.settings.json`), or the environment of
 `octopus-backup`. All of them are checked at the start, and every problem is reported at once, by name. An

@@ -38,6 +38,7 @@ EVERY_FEW_MINUTES = {
     "SQL_LOG_SCHEDULE": "*/15 * * * * *",
     "RECOVERY_POINT_SCHEDULE": "30 */5 * * * *",
     "HISTORY_PURGE_SCHEDULE": "0 0 * * * *",
+    "DRILL_SCHEDULE": "0 0 0 * * *",
 }
 """Schedules for a stack that somebody plays with: minutes instead of hours."""
 

@@ -22,7 +22,8 @@
     │   ├── AlreadyExistsError           something of that name is there
     │   └── ConflictError                somebody changed it meanwhile
     ├── IntegrityError                   bytes or counts are not what was recorded
-    └── ProofFailedError                 a restore does not match its recovery point
+    ├── ProofFailedError                 a restore does not match its recovery point
+    └── CancelledError                   a person has cancelled the run
 
 ``code`` is stable and meant for machines; ``message`` says what happened, ``meaning`` what it means for the
 backup, ``hint`` what to do. None of them may ever contain a secret. ``retryable`` says whether the same call
@@ -104,10 +105,26 @@ class RefusedError(BackupSystemError):
 
 
 class LockedError(RefusedError):
-    """Another run works on the same thing."""
+    """Another run works on the same thing.
+
+    Args:
+        message: what is locked, and by which run.
+        hint: what to do.
+        run_id: the run that holds it, where it is known.
+    """
 
     code = "locked"
     retryable = True
+
+    def __init__(
+        self, message: str, hint: str = "", *, code: str | None = None, run_id: str | None = None
+    ) -> None:
+        super().__init__(message, hint, code=code)
+        self.run_id = run_id
+
+    def as_dict(self) -> dict[str, str | bool]:
+        """The error as plain data, with the id of the other run."""
+        return super().as_dict() | ({"run_id": self.run_id} if self.run_id else {})
 
 
 class PlanChangedError(RefusedError):
@@ -239,3 +256,10 @@ class ProofFailedError(BackupSystemError):
 
     code = "proof_failed"
     meaning = "The restored data must not be put in service before a person has looked at it."
+
+
+class CancelledError(BackupSystemError):
+    """A person has cancelled the run."""
+
+    code = "cancelled"
+    meaning = "The run stopped where it was."

@@ -1,6 +1,7 @@
 """What all tests share: no silent skips in CI, one certificate, and one Azurite for each worker."""
 
 import os
+from collections import Counter
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -29,6 +30,19 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     if _in_ci() and report.skipped:
         report.outcome, report.longrepr = "failed", f"skipped, which CI does not accept: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many random histories were played, on all workers, and what was checked in them."""
+    histories, checked = 0, Counter[str]()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, counts in report.user_properties:
+            if name == "history":
+                histories += 1
+                checked.update(counts)
+    if histories:
+        told = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in checked.items())
+        terminalreporter.write_line(f"{histories} histories: {told}")
 
 
 @pytest.fixture(scope="session")

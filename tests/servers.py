@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SA_PASSWORD = "Sa-canary-5e7f1c"  # found nowhere but where it belongs: the tests for secrets look for it
 NEVER = "0 0 0 1 1 *"
 
-_ACCOUNTS = 200
+_ACCOUNTS = 400  # worlds that one set of servers is enough for
 
 
 def key_of(account: str) -> str:
@@ -34,12 +34,13 @@ def key_of(account: str) -> str:
 
 @dataclass(frozen=True)
 class Servers:
-    """The running servers of this worker."""
+    """The running servers of this worker; ``numbers`` tells the worlds on them apart."""
 
     folder: Path
     azurite: Azurite
     sqlserver: processes.Child
     qdrant: processes.Child
+    numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, _ACCOUNTS)))
 
     @property
     def qdrant_url(self) -> str:
@@ -93,6 +94,7 @@ def settings_of(servers: Servers, account: str, database: str, medium: str, fold
         "SQL_LOG_SCHEDULE": NEVER,
         "RECOVERY_POINT_SCHEDULE": NEVER,
         "HISTORY_PURGE_SCHEDULE": NEVER,
+        "DRILL_SCHEDULE": NEVER,
         **(disk if medium == "disk" else {}),
         **servers.azurite.env(),
     }

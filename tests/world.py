@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -29,7 +29,7 @@ from local.octopus.memory import Memory
 from local.octopus.rows import Agent, Message
 from local.stack import marker_batches
 from shared.blob.storage import CONTAINERS
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.composition import System, compose
 from shared.model.backups import Kind
 from shared.model.plans import Plan, PlanRequest, StartRequest
@@ -53,8 +53,6 @@ THEMES = (
 )
 LATER = Theme("Expressions", "expressions", ("lambda",))
 
-_numbers = itertools.count(1)
-
 
 def quote_name(name: str) -> str:
     """A name in brackets, as T-SQL wants one that can hold anything."""
@@ -73,7 +71,7 @@ class World:
     account: str
     database: str
     environ: dict[str, str]
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SystemClock)
 
     @property
     def account_key(self) -> str:
@@ -87,7 +85,7 @@ class World:
     @cached_property
     def system(self) -> System:
         """The system, from this world's settings, which are in this process's environment."""
-        return compose(load())
+        return compose(load(), self.clock)
 
     @cached_property
     def memory(self) -> Memory:
@@ -108,7 +106,7 @@ class World:
 
     # What Octopus does.
 
-    def populate(self) -> None:
+    def populate(self, themes: Iterable[Theme] = THEMES) -> None:
         """Octopus begins: tables, the marker schema, two agents with documents and episodes."""
         with self.admin() as master:
             master.execute(f"CREATE DATABASE [{self.database}]")
@@ -117,7 +115,7 @@ class World:
             schema.migrate(octopus)
             for batch in marker_batches():
                 octopus.execute(batch)
-        for theme in THEMES:
+        for theme in themes:
             self.add_agent(theme)
 
     def add_agent(self, theme: Theme) -> Agent:
@@ -193,9 +191,13 @@ class World:
         self.qdrant.post("/_standin/faults", json=order).raise_for_status()
 
     def settle(self) -> None:
-        """Wait for recoveries whose client is gone: a server ends them all the same, a test later."""
-        while any(one["running_snapshot_recovery"] for one in self._telemetry()):
+        """Wait for what a client left behind: a server ends it all the same, a test later."""
+        while self.busy():
             self.clock.sleep(0.05)
+
+    def busy(self) -> bool:
+        """Whether Qdrant makes a snapshot, or recovers one."""
+        return any(one["running_snapshots"] or one["running_snapshot_recovery"] for one in self._telemetry())
 
     def _telemetry(self) -> list[dict[str, Any]]:
         told = self.qdrant.get("/telemetry", params={"details_level": 3}).raise_for_status().json()
@@ -239,7 +241,8 @@ class World:
 
     def look(self, start: Start) -> Run:
         ticket = Ticket.of(start.payload)
-        return self.system.catalogue.runs.get(ticket.kind, ticket.run_id)
+        runs = self.system.catalogue.runs
+        return runs.whole(runs.get(ticket.kind, ticket.run_id))
 
     def activity(self, name: str) -> Activity:
         return activities(lambda: self.system)[name]
@@ -270,8 +273,9 @@ class World:
         (plan,) = self.plans(target, **more)
         return plan
 
-    def begin(self, plan: Plan) -> Start:
-        return start_restore(self.system, StartRequest(plan_id=plan.id, digest=plan.digest))
+    def begin(self, plan: Plan, fenced_by: str | None = None) -> Start:
+        request = StartRequest(plan_id=plan.id, digest=plan.digest, fenced_by=fenced_by)
+        return start_restore(self.system, request)
 
     def restore(self, plan: Plan) -> Run:
         """Restore by a plan; must succeed."""
@@ -324,22 +328,29 @@ class World:
 
 
 @contextlib.contextmanager
-def world_on(servers: Servers, medium: str, folder: Path) -> Iterator[World]:
+def world_on(
+    servers: Servers,
+    medium: str,
+    folder: Path,
+    *,
+    themes: Iterable[Theme] = THEMES,
+    clock: Clock | None = None,
+) -> Iterator[World]:
     """A populated world; the settings are in this process's environment as long as the block lasts."""
-    number = next(_numbers)
+    number = next(servers.numbers)
     account, database = f"world{number:03}", f"Octopus{number:03}"
     environ = settings_of(servers, account, database, medium, folder)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
-        world = World(servers, account, database, environ)
+        world = World(servers, account, database, environ, clock or SystemClock())
         try:
             for container in CONTAINERS:
                 world.storage.create_container(container)
             with world.admin() as master:
                 for container in ("data", "landing"):
                     allow(servers, master, account, container)
-            world.populate()
+            world.populate(themes)
             assert world.system.has_sqlserver  # composed now: a test may change the settings for another
             yield world
         finally:
@@ -347,7 +358,7 @@ def world_on(servers: Servers, medium: str, folder: Path) -> Iterator[World]:
             world.settle()
             world.lose_collections()
             for name in world.databases():
-                if name.startswith(database):
+                if database in name:  # also its copies, whose names begin otherwise
                     world.lose_database(name)
             world.close()
 

@@ -1,4 +1,4 @@
-"""``python -m local.demo [--keep]``: tells the story, and exits 0 only if everything came back."""
+"""``python -m local.demo [--keep] [--acts all]``: tells the story; exits 0 only if everything came back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def main() -> int:
         "point, and proves it. Exits 0 only if everything came back.",
     )
     parser.add_argument("--keep", action="store_true", help="leave the stack up afterwards, until Ctrl-C")
-    keep = parser.parse_args().keep
+    parser.add_argument("--acts", choices=("first", "all"), default="first", help="how much of the story")
+    asked = parser.parse_args()
 
     def play() -> int:
         from local.demo.play import play  # imports for seconds, in which Ctrl-C must find us ready
 
-        return play(keep, began)
+        return play(asked.keep, began, every_act=asked.acts == "all")
 
     return interruptible(play, "Interrupted. Nothing is left running; the next demo starts from scratch.")
 

@@ -63,6 +63,7 @@ def demo_schedules(now: datetime, lead: float) -> tuple[dict[str, str], datetime
         "SQL_LOG_SCHEDULE": f"*/{LOG_SECONDS} * * * * *",
         "RECOVERY_POINT_SCHEDULE": cron(point),
         "HISTORY_PURGE_SCHEDULE": "0 0 0 * * *",
+        "DRILL_SCHEDULE": "0 0 0 * * *",
     }
     return schedules, point
 
@@ -166,6 +167,21 @@ def _made_point(story: Story) -> dict[str, Any]:
         for run in listed["runs"]:
             if run["slot"] == slot and run["state"] == "failed":
                 raise DemoFailedError(f"The recovery point's run failed: {json.dumps(run['error'])}")
+    raise AssertionError("until() ends by an error")
+
+
+def point_of_run(story: Story, run_id: str) -> dict[str, Any]:
+    """The recovery point that a run makes, once it is made.
+
+    Raises:
+        DemoFailedError: the run failed, or takes too long.
+    """
+    for run in until("the recovery point", lambda: story.app.get(f"/api/recovery-points/{run_id}"), 60):
+        if run["state"] == "failed":
+            raise DemoFailedError(f"The recovery point's run failed: {json.dumps(run['error'])}")
+        if run["state"] == "succeeded":
+            made = next(step for step in run["steps"] if step["id"] == "point")
+            return story.app.get(f"/api/recovery-points/{made['evidence']['point_id']}")
     raise AssertionError("until() ends by an error")
 
 

@@ -35,6 +35,8 @@ class Story:
     found: truth.Truth | None = None
     run: dict[str, Any] = field(init=False)
     told: set[str] = field(default_factory=set)
+    second: dict[str, Any] = field(init=False)
+    at_second: truth.Truth = field(init=False)
 
     def act(self, title: str) -> None:
         """Announce an act, with the seconds that have gone by."""

@@ -43,7 +43,10 @@ def _condition(given: dict[str, Any]) -> Any:
         return edge.HasIdCondition({point_id(one) for one in given["has_id"]})
     if {"must", "should", "must_not"} & given.keys():
         return parse(given)
-    if "is_empty" in given or "is_null" in given or "nested" in given or "has_vector" in given:
+    if "is_empty" in given:
+        key = Body(body.only("is_empty").get("is_empty", dict)).only("key").need("key")
+        return edge.IsEmptyCondition(key)
+    if "is_null" in given or "nested" in given or "has_vector" in given:
         raise not_part(f"The filter condition {next(iter(given))}")
     body.only("key", "match", "range").need("key")
     if "match" in given:

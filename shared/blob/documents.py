@@ -17,10 +17,9 @@ from azure.storage.blob import BlobPrefix, ContentSettings
 
 from shared.blob.blocks import ATTEMPT, etag_if_written_with
 from shared.blob.failures import translated
+from shared.blob.listing import Entry, listed
 from shared.blob.storage import Storage
 from shared.errors import AlreadyExistsError, ConflictError, IntegrityError, NotFoundError
-
-_PER_PAGE = 5_000  # the most that one listing request returns
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,6 @@ class Stored:
     name: str
     value: dict[str, Any]
     etag: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A blob as a listing shows it; ``tier`` is its access tier, where the account has tiers."""
-
-    name: str
-    size: int
-    etag: str
-    metadata: Mapping[str, str]
-    tier: str | None
 
 
 def create(
@@ -125,16 +113,7 @@ def entries(storage: Storage, container: str, prefix: str) -> Iterator[Entry]:
         UnreachableError, NotPermittedError, StorageError: they could not be listed.
     """
     with translated(f"list {container}/{prefix}"):
-        for blob in storage.container(container).list_blobs(
-            name_starts_with=prefix, include=["metadata"], results_per_page=_PER_PAGE
-        ):
-            yield Entry(
-                name=str(blob.name),
-                size=int(blob.size),
-                etag='"' + str(blob.etag).strip('"') + '"',  # listings leave the quotes out
-                metadata=dict(blob.metadata or {}),
-                tier=str(blob.blob_tier) if blob.blob_tier else None,
-            )
+        yield from listed(storage.container(container), prefix)
 
 
 def folders(storage: Storage, container: str, prefix: str) -> list[str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import chain
 
 from pydantic import ValidationError
 
 from shared.blob import documents
-from shared.blob.documents import Entry
+from shared.blob.listing import Entry
 from shared.blob.storage import Storage
 from shared.catalogue import paths
 from shared.catalogue.records import read, read_all
 from shared.errors import IntegrityError, NotFoundError
 from shared.model.backups import Kind, Manifest, Store, Verification
-from shared.model.hints import SetHint, SqlHint, hint_of
+from shared.model.hints import SetHint, SqlHint, agrees, hint_of
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +26,9 @@ PASSED = "passed"
 
 HINT = "hint"
 """Metadata key of the hint: compact JSON in ASCII, far below the 8 KiB that metadata may have."""
+
+_NEWEST_DAYS = (2, 8)
+"""How many days are looked at for the newest backups, in the first and in the second try."""
 
 
 class Backups:
@@ -56,12 +61,12 @@ class Backups:
             NotFoundError: there is no such backup.
             IntegrityError: its manifest is damaged, or of a newer version.
         """
-        for store, scope, kind in self._series():
-            try:
-                return self._at(paths.manifest(store, scope, kind, backup_id))
-            except NotFoundError:
-                continue
-        paths.manifest(Store.QDRANT, paths.QDRANT_SCOPE, Kind.SNAPSHOT_SET, backup_id)  # is it an id at all?
+        where = (Store.QDRANT, paths.QDRANT_SCOPE, Kind.SNAPSHOT_SET)
+        paths.manifest(*where, backup_id)  # is it an id at all?
+        for store, scope, kind in chain([where], self._series()):  # of sets the scope is known beforehand
+            found = self.find(store, scope, kind, backup_id)
+            if found:
+                return found
         raise NotFoundError(
             f"There is no backup {backup_id}.", "`octopus-backup list` shows those that exist."
         )
@@ -80,6 +85,35 @@ class Backups:
     def sql_hints(self, server: str, database: str) -> list[SqlHint]:
         """What a listing tells of all backups of a database, oldest first."""
         return self._sql_hints(paths.manifests(Store.SQLSERVER, paths.sql_scope(server, database)))
+
+    def newest_sql_hints(self, server: str, database: str, fork: str, now: datetime) -> list[SqlHint]:
+        """The newest backups of a database, enough to tell how far the log of a recovery fork is held.
+
+        A year has 38,000 backups, so the days are listed backwards, in growing steps, until one of that fork
+        is among them, and all of them only when none is.
+
+        Args:
+            server: the server's name.
+            database: the database's name.
+            fork: GUID of the recovery fork.
+            now: UTC.
+        """
+        prefix = paths.manifests(Store.SQLSERVER, paths.sql_scope(server, database))
+        for days in _NEWEST_DAYS:
+            found = [
+                hint
+                for kind in (Kind.FULL, Kind.DIFFERENTIAL, Kind.LOG)
+                for back in range(-1, days)  # a day more: the clock that made an id can be ahead
+                for hint in self._sql_hints(f"{prefix}{kind}/{now - timedelta(days=back):%Y/%m/%d}/")
+            ]
+            if any(hint.last_recovery_fork_guid == fork for hint in found):
+                return sorted(found, key=lambda hint: (hint.started_at, hint.id))
+        return self._sql_hints(prefix)
+
+    def full_hints(self, server: str, database: str) -> list[SqlHint]:
+        """What a listing tells of the full backups of a database, oldest first."""
+        prefix = paths.manifests(Store.SQLSERVER, paths.sql_scope(server, database))
+        return self._sql_hints(f"{prefix}{Kind.FULL}/")
 
     def all_sql_hints(self) -> list[SqlHint]:
         """What a listing tells of all backups of all databases, oldest first."""
@@ -104,7 +138,7 @@ class Backups:
         else:
             name = paths.manifest(Store.QDRANT, paths.QDRANT_SCOPE, Kind.SNAPSHOT_SET, hint.id)
         manifest = self._at(name)
-        if hint_of(manifest) != hint:
+        if not agrees(hint, manifest):
             raise IntegrityError(
                 f"The listing tells something else of backup {hint.id} than its manifest does.",
                 f"Somebody changed {paths.CATALOGUE}/{name} or its metadata; compare the two.",
@@ -117,6 +151,15 @@ class Backups:
         Raises:
             UnreachableError, NotPermittedError, StorageError: it could not be written.
         """
+        if not verification.passed:  # first, so that no failure stays unseen where a process ends in between
+            backup_id = verification.backup_id
+            documents.create(
+                self._storage,
+                paths.CATALOGUE,
+                paths.suspect(backup_id),
+                {"schema": 1, "backup_id": backup_id},
+                attempt=backup_id,
+            )
         documents.create(
             self._storage,
             paths.CATALOGUE,
@@ -127,12 +170,17 @@ class Backups:
         )
 
     def damaged(self) -> set[str]:
-        """Ids of the backups whose newest verification found them damaged; told by a listing alone."""
-        newest: dict[str, bool] = {}
-        for entry in documents.entries(self._storage, paths.CATALOGUE, paths.all_verifications()):
-            backup_id = entry.name.split("/")[1]  # an id is its own encoding
-            newest[backup_id] = entry.metadata.get(PASSED) != "false"  # runs are listed oldest first
-        return {backup_id for backup_id, passed in newest.items() if not passed}
+        """Ids of the backups whose newest verification found them damaged.
+
+        Only those that ever failed one are looked at: a year has 38,000 verifications, and nearly all passed.
+        """
+        suspects = documents.entries(self._storage, paths.CATALOGUE, paths.suspects())
+        ids = [entry.name.removeprefix(paths.suspects()).removesuffix(".json") for entry in suspects]
+        return {backup_id for backup_id in ids if not self._passed_last(backup_id)}
+
+    def _passed_last(self, backup_id: str) -> bool:
+        looks = list(documents.entries(self._storage, paths.CATALOGUE, paths.verifications(backup_id)))
+        return bool(looks) and looks[-1].metadata.get(PASSED) != "false"  # runs are listed oldest first
 
     def verifications(self, backup_id: str) -> list[Verification]:
         """What was found whenever this backup was looked at, oldest first."""

@@ -161,6 +161,7 @@ def _held_by(lock: Lock, name: str) -> LockedError:
         f"Run {lock.run_id} works on {name} (last sign of life {lock.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC).",
         f"Wait until it ends. If its host is gone, the lock opens {DEAD_AFTER.seconds // 60} minutes after "
         "that sign.",
+        run_id=lock.run_id,
     )
 
 

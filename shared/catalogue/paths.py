@@ -5,14 +5,24 @@
     data       {store}/{scope}/{kind}/{yyyy}/{mm}/{dd}/{backup id}/{attempt}/{file}
     catalogue  backups/{store}/{scope}/{kind}/{yyyy}/{mm}/{dd}/{backup id}.json
                recovery-points/{id}.json
+               recovery-points/{id}/restore.sql and restore.sh
                verifications/{backup id}/{run id}.json
-               reports/{run id}/{attempt}.json
+               references/{recovery point id}/{run id}.json
+               suspects/{backup id}.json
+               reports/{run id}/{attempt}.json and .html
+               reports/{run id}/verdicts/{id}.json
     state      claims/{timer}/{slot}.json
                keys/{idempotency key}.json
                locks/{name}.json
                plans/{id}.json
+               plans/{id}.erasures.json
+               plans/{id}.migrations.sql
+               pins/{recovery point id}.json
+               targets.json
+               suspensions/{scope}.json
                runs/{kind}/{id}.json
                parts/{run id}/{key}.json
+               measures/{run id}.json
 
 The date in a path is that of the backup id, a ULID, in UTC: whoever knows the id knows the date.
 
@@ -49,6 +59,12 @@ QDRANT_SCOPE: Final = "qdrant"
 
 RECOVERY_POINTS: Final = "recovery-points/"
 """The prefix of all recovery points."""
+
+TARGETS: Final = "targets.json"
+"""Who restores to what."""
+
+SUSPENSIONS: Final = "suspensions/"
+"""The prefix of all suspensions of timers."""
 
 LONGEST_PART: Final = 48
 """Characters of one component. SQL Server takes device names of at most 259 characters, which leaves 223 for
@@ -119,6 +135,21 @@ def recovery_point(point_id: str) -> str:
     return f"{RECOVERY_POINTS}{encoded(point_id)}.json"
 
 
+def break_glass(point_id: str, file: str) -> str:
+    """A script that restores a recovery point with none of our software."""
+    return f"{RECOVERY_POINTS}{encoded(point_id)}/{file}"
+
+
+def pins() -> str:
+    """The prefix of all pins."""
+    return "pins/"
+
+
+def pin(point_id: str) -> str:
+    """Whether a recovery point is kept, as a person said after it was made."""
+    return f"{pins()}{encoded(point_id)}.json"
+
+
 def all_verifications() -> str:
     """The prefix of what later looks at all backups found."""
     return "verifications/"
@@ -134,9 +165,54 @@ def verification(backup_id: str, run_id: str) -> str:
     return f"{verifications(backup_id)}{encoded(run_id)}.json"
 
 
-def report(run_id: str, attempt: int) -> str:
-    """The report of one attempt at a run."""
-    return f"reports/{encoded(run_id)}/{attempt}.json"
+def suspects() -> str:
+    """The prefix of the backups that ever failed a verification."""
+    return "suspects/"
+
+
+def suspect(backup_id: str) -> str:
+    """That a backup failed a verification."""
+    return f"{suspects()}{encoded(backup_id)}.json"
+
+
+def measures() -> str:
+    """The prefix of what was measured in runs."""
+    return "measures/"
+
+
+def measure(run_id: str) -> str:
+    """How long the steps of a run took."""
+    return f"{measures()}{encoded(run_id)}.json"
+
+
+def references(point_id: str = "") -> str:
+    """The prefix of what drills counted of all recovery points, or of one."""
+    return f"references/{encoded(point_id)}/" if point_id else "references/"
+
+
+def reference(point_id: str, run_id: str) -> str:
+    """What one drill counted of a recovery point."""
+    return f"{references(point_id)}{encoded(run_id)}.json"
+
+
+def report(run_id: str, attempt: int, ending: str = "json") -> str:
+    """The report of one attempt at a run; ``ending`` tells its form."""
+    return f"reports/{encoded(run_id)}/{attempt}.{ending}"
+
+
+def verdicts(run_id: str) -> str:
+    """The prefix of what people said about a run."""
+    return f"reports/{encoded(run_id)}/verdicts/"
+
+
+def verdict(run_id: str, verdict_id: str) -> str:
+    """What one person said about an item of a run."""
+    return f"{verdicts(run_id)}{encoded(verdict_id)}.json"
+
+
+def listing(run_id: str, step_id: str, listing_id: str) -> str:
+    """What a step found, a line each: too much for the run's own document."""
+    return f"reports/{encoded(run_id)}/{encoded(step_id)}-{encoded(listing_id)}.jsonl"
 
 
 def key(text: str) -> str:
@@ -154,9 +230,24 @@ def lock(name: str) -> str:
     return "locks/" + "/".join(encoded(piece) for piece in name.split("/")) + ".json"
 
 
+def suspension(scope: str) -> str:
+    """The suspension of the timers of a scope."""
+    return f"{SUSPENSIONS}{scope}.json"
+
+
 def plan(plan_id: str) -> str:
     """A restore plan."""
     return f"plans/{encoded(plan_id)}.json"
+
+
+def plan_erasures(plan_id: str) -> str:
+    """The users whose rows a restore by a plan deletes again."""
+    return f"plans/{encoded(plan_id)}.erasures.json"
+
+
+def plan_script(plan_id: str) -> str:
+    """The migration script that a restore by a plan executes, where its text came with the request."""
+    return f"plans/{encoded(plan_id)}.migrations.sql"
 
 
 def runs(kind: RunKind, beginning: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ulid import ULID
@@ -24,6 +24,10 @@ _WAIT_SECONDS = 0.5
 _WINDOWS = (4, 3, 0)
 """Leading characters of a ULID that are looked at one after the other to find the newest runs: the same four
 cover 12 days, the same three 13 months. A year of log backups alone is 35,000 runs."""
+
+
+KEPT = "kept"
+"""In a run's result: the part of the run that holds the rest of it."""
 
 
 class Part(Document):
@@ -156,6 +160,34 @@ class Runs:
         kept = read_all(self._storage, paths.STATE, (entry.name for entry in listed), Part)
         return {part.key: part.value for part in kept}
 
+    def some_parts(self, run_id: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Those of many parts that are there, by key; what was never kept costs no request of its own."""
+        there = {
+            entry.name for entry in documents.entries(self._storage, paths.STATE, paths.run_parts(run_id))
+        }
+        names = [name for key in keys if (name := paths.run_part(run_id, key)) in there]
+        return {part.key: part.value for part in read_all(self._storage, paths.STATE, names, Part)}
+
+    def whole(self, run: Run) -> Run:
+        """A run with everything that it keeps in parts: the evidence of its steps, and its result.
+
+        Its state in Blob Storage stays small, because it is written for every step, however many there are.
+
+        Raises:
+            UnreachableError, NotPermittedError, StorageError: they could not be read.
+        """
+        keys = [step.kept for step in run.steps if step.kept]
+        kept_result = run.result.get(KEPT)
+        names = [paths.run_part(run.id, key) for key in [*keys, *([kept_result] if kept_result else [])]]
+        if not names:
+            return run
+        kept = {part.key: part.value for part in read_all(self._storage, paths.STATE, names, Part)}
+        steps = tuple(
+            step.model_copy(update={"evidence": step.evidence | kept.get(step.kept or "", {})})
+            for step in run.steps
+        )
+        return run.model_copy(update={"steps": steps, "result": run.result | kept.get(kept_result or "", {})})
+
     def _read(self, kind: RunKind, run_id: str) -> tuple[Run, str]:
         try:
             return read(self._storage, paths.STATE, paths.run(kind, run_id), Run)
@@ -166,7 +198,8 @@ class Runs:
 def _unknown(run_id: str) -> NotFoundError:
     return NotFoundError(
         f"There is no run {run_id[:40]!r}.",
-        "Runs are listed with GET /api/backups, /api/recovery-points and /api/restores.",
+        "Runs are listed by `octopus-backup runs`, and with GET /api/backups, /api/recovery-points and "
+        "/api/restores.",
     )
 
 

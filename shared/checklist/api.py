@@ -30,9 +30,10 @@ def judge_health(status: int | None, waited_seconds: float, deadline_seconds: fl
 class Conversation:
     """What came of a conversation.
 
-    ``tokens`` is the number of token events, ``ended`` whether ``turn_end`` came before the deadline.
-    ``recalled`` and ``found`` say whether the answer showed the known episode, and the search the known
-    document; None where there was none to look for.
+    ``tokens`` is the number of token events, ``ended`` whether ``turn_end`` came, ``deadline_seconds`` how
+    long it was waited for, ``last_event`` the name of the last event. ``recalled`` and ``found`` say whether
+    the search in episodes returned the known episode, and the semantic search the known document; None where
+    there was none to look for. ``episode`` and ``document`` tell which: an episode's id, a document's source.
     """
 
     status: int | None
@@ -40,6 +41,14 @@ class Conversation:
     ended: bool
     recalled: bool | None
     found: bool | None
+    agent: str | None = None
+    seconds: float = 0.0
+    deadline_seconds: float | None = None
+    events: int = 0
+    last_event: str | None = None
+    cut_off: bool = False
+    episode: str | None = None
+    document: str | None = None
 
 
 def judge_conversation(conversation: Conversation) -> Judgement:
@@ -50,7 +59,7 @@ def judge_conversation(conversation: Conversation) -> Judgement:
     if conversation.tokens < 1:
         problems.append("No token came.")
     if not conversation.ended:
-        problems.append("The turn did not end in time.")
+        problems.append(_unended(conversation))
     if conversation.recalled is False:
         problems.append("The known episode was not recalled.")
     if conversation.found is False:
@@ -61,3 +70,12 @@ def judge_conversation(conversation: Conversation) -> Judgement:
     if conversation.found is None:
         notes.append("There was no known document, so the semantic search was not judged.")
     return Judgement(asdict(conversation), tuple(problems), tuple(notes))
+
+
+def _unended(conversation: Conversation) -> str:
+    last = f"; the last of {conversation.events} events was {conversation.last_event}"
+    told = last if conversation.last_event else ""
+    if conversation.cut_off and conversation.deadline_seconds is not None:
+        limit = f"{conversation.deadline_seconds:.0f} s"
+        return f"The turn did not end in time: it was given up after {limit}{told}."
+    return f"The turn did not end: the stream stopped without turn_end{told}."

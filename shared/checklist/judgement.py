@@ -8,6 +8,9 @@ from typing import Any
 
 from shared.model.backups import Count, Quality
 
+MOST_TOLD = 10
+"""Mismatches that an error's message names: a restore to the wrong place can have thousands."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -25,6 +28,18 @@ class Judgement:
     def passed(self) -> bool:
         """Whether nothing was found that differs."""
         return not self.mismatches
+
+    def also(self, other: Judgement) -> Judgement:
+        """Both as one: it passes if both do."""
+        evidence = {**self.evidence, **other.evidence}
+        return Judgement(evidence, self.mismatches + other.mismatches, self.notes + other.notes)
+
+    @property
+    def summary(self) -> str:
+        """What differs, in a few sentences; the evidence holds all of them."""
+        more = len(self.mismatches) - MOST_TOLD
+        rest = [f"And {more} more; the step's evidence has them all."] if more > 0 else []
+        return " ".join([*self.mismatches[:MOST_TOLD], *rest])
 
     def as_json(self) -> dict[str, Any]:
         """The judgement as a step's evidence."""

@@ -6,6 +6,8 @@ that a plan chooses is read, and must give the same hint.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from shared.model.backups import Kind, Manifest, SqlFacts
 from shared.model.base import Document, Lsn, UtcTime
 
@@ -32,6 +34,16 @@ class SqlHint(Document):
     started_at: UtcTime
     finished_at: UtcTime
     size: int
+    utc_offset_minutes: int | None = Field(
+        None, description="the server's local time minus UTC when it was made; None in older listings"
+    )
+    flaw: str = Field(
+        "", exclude=True, description="why it must not be used, where that was learnt later; in no listing"
+    )
+
+    def flawed(self, why: str) -> SqlHint:
+        """The same backup, not to be used any more, and why."""
+        return self.model_copy(update={"is_damaged": True, "flaw": why})
 
 
 class SetHint(Document):
@@ -77,4 +89,13 @@ def hint_of(manifest: Manifest) -> SqlHint | SetHint:
         started_at=manifest.started_at,
         finished_at=manifest.finished_at,
         size=manifest.size,
+        utc_offset_minutes=facts.utc_offset_minutes,
+    )
+
+
+def agrees(hint: SqlHint | SetHint, manifest: Manifest) -> bool:
+    """Whether a hint says nothing else than the manifest; what an older version did not put in it is free."""
+    told = hint_of(manifest)
+    return type(told) is type(hint) and all(
+        getattr(told, name) == getattr(hint, name) for name in hint.model_fields_set
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from shared.model.backups import BlobRef, Kind, SqlDataFile, Store
 from shared.model.base import Document, Lsn, Request, UtcTime
@@ -19,6 +19,23 @@ PersonName = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
 ]
 """The name of a person who vouches for something."""
+
+
+_GUID = re.compile("-?".join(f"([0-9a-f]{{{length}}})" for length in (8, 4, 4, 4, 12)))
+
+
+def _agent_id(value: str) -> str:
+    found = _GUID.fullmatch(value.strip().lower())
+    if found is None:
+        raise ValueError("is not the id of an agent: a GUID, such as 3f2504e0-4f89-41d3-9a0c-0305e82c3301")
+    return "-".join(found.groups())
+
+
+AgentId = Annotated[str, BeforeValidator(str), AfterValidator(_agent_id)]
+"""The id of an agent: a lower-case GUID with dashes, however it was written."""
+
+UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=450)]
+"""The id of a user, as text: a key of ASP.NET Core Identity holds 450 characters at most."""
 
 
 class Policy(StrEnum):
@@ -64,7 +81,7 @@ class PlanRequest(Request):
     target: Literal["latest"] | PointTarget | TimeTarget | RestoreTarget
     policy: Policy | None = None
     stores: tuple[Store, ...] = Field((), description="only these stores; all if empty")
-    agents: tuple[uuid.UUID, ...] = Field(
+    agents: tuple[AgentId, ...] = Field(
         (),
         description="only the collections of these agents; SQL Server is then left alone unless it is named",
     )
@@ -73,7 +90,7 @@ class PlanRequest(Request):
         None, description="text of the idempotent script; that of OCTOPUS_MIGRATION_SCRIPT if left out"
     )
     checkdb: bool = Field(False, description="whether DBCC CHECKDB is run on what was restored")
-    erase_users: tuple[str, ...] = Field(
+    erase_users: tuple[UserId, ...] = Field(
         (), max_length=MOST_ERASED, description="user ids whose rows are deleted again after the restore"
     )
     in_place: bool = False
@@ -91,6 +108,12 @@ class StartRequest(Request):
     fenced_by: PersonName | None = Field(
         None, description="who says that the Octopus API was stopped, where no hook stops it"
     )
+
+
+class CancelRequest(Request):
+    """What stops a restore that is under way."""
+
+    by: PersonName
 
 
 class Stop(Document):
@@ -170,6 +193,7 @@ class SqlRestoreStep(Document):
     files: tuple[BlobRef, ...]
     data_files: tuple[SqlDataFile, ...] = Field((), description="to be moved; only with a full backup")
     stop: Stop = Stop()
+    stop_lsn: Lsn | None = Field(None, description="where the record of the mark that ends it begins")
     last: bool = Field(False, description="the last of the chain: here the stop point must be reached")
 
 
@@ -300,6 +324,20 @@ class ConversationStep(Document):
     collections: dict[str, str] = Field(description="collection → its restored name")
 
 
+class SampleStep(Document):
+    """What a drill restored is read as its users do: rows of every table, a search in every collection."""
+
+    kind: Literal["sample"] = "sample"
+    id: str
+    title: str
+    checklist: None = None
+    databases: tuple[str, ...]
+    collections: tuple[str, ...]
+    left_out: tuple[str, ...] = Field(
+        (), description="collections of the recovery point that cannot be restored from it: the drill fails"
+    )
+
+
 class CleanUpStep(Document):
     """The scratch copies of a drill are removed."""
 
@@ -339,6 +377,7 @@ Step = Annotated[
     | HealthStep
     | ConversationStep
     | AftermathStep
+    | SampleStep
     | CleanUpStep,
     Field(discriminator="kind"),
 ]
@@ -368,6 +407,9 @@ class Execution(Document):
 
     target: ResolvedTarget
     policy: Policy
+    serves: str | None = Field(None, description="the restore that is put in service, by its run's id")
+    stores: tuple[Store, ...] = Field((), description="as asked for; all if empty")
+    agents: tuple[str, ...] = Field((), description="as asked for, sorted; all if empty")
     in_place: bool
     steps: tuple[Step, ...]
     target_state: TargetState
@@ -403,6 +445,7 @@ class StepDetail(Document):
     )
     interrupted: str = Field(description="what an interruption costs: resumed, or starts over")
     needs: tuple[str, ...] = ()
+    overwrites: tuple[str, ...] = ()
 
 
 class Alternative(Document):
@@ -430,6 +473,8 @@ class Plan(Document):
     size: int = Field(description="bytes read from Blob Storage")
     details: tuple[StepDetail, ...] = ()
     expected_seconds: float | None = Field(None, description="of all steps; None where one has no history")
+    sql_at: UtcTime | None = Field(None, description="the moment SQL Server is restored to; None: it stays")
+    vectors_at: UtcTime | None = Field(None, description="when their snapshots ended; None: they stay")
     windows: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="database → its restorable windows, in words, with why each ends"
     )

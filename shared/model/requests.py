@@ -27,4 +27,10 @@ class PointRequest(Request):
     """A recovery point, outside the schedule."""
 
     name: PointName | None = None
-    pinned: bool = False
+    pinned: bool = Field(False, description="kept whatever the retention says")
+
+
+class PinRequest(Request):
+    """Keep a recovery point whatever the retention says, or leave it to the retention again."""
+
+    pinned: bool

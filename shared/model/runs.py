@@ -15,6 +15,10 @@ DEAD_AFTER = timedelta(minutes=10)
 """A run whose heartbeat is older than this is dead: its owner beats every few seconds while it works, and the
 platform gives a host that it stops at most ten minutes (Azure Functions documentation, platform updates)."""
 
+STEP_DEAD_AFTER = timedelta(minutes=2)
+"""A delivery of a step that was silent for longer is dead, and another one of the same attempt may go on in
+its place: 24 times the pause between two beats, so that storage may be gone for a while in between."""
+
 
 class RunKind(StrEnum):
     """What is executed."""
@@ -24,6 +28,7 @@ class RunKind(StrEnum):
     RESTORE = "restore"
     CHECK = "check"
     DRILL = "drill"
+    QUARANTINE = "quarantine"
 
 
 class State(StrEnum):
@@ -48,7 +53,17 @@ class StepState(Document):
     percent: int | None = None
     note: str = ""
     evidence: dict[str, Any] = Field(default_factory=dict)
+    kept: str | None = Field(None, description="part of the run that holds the whole of the evidence")
     error: ErrorInfo | None = None
+    holder: str | None = Field(None, description="the one delivery of the step that works on it")
+    beat_at: UtcTime | None = Field(None, description="last sign of life of that delivery")
+
+
+class Cancellation(Document):
+    """Somebody wants the run to stop."""
+
+    by: str
+    at: UtcTime
 
 
 class Run(Document):
@@ -69,6 +84,7 @@ class Run(Document):
     result: dict[str, Any] = Field(default_factory=dict)
     error: ErrorInfo | None = None
     findings: tuple[Finding, ...] = ()
+    cancel: Cancellation | None = Field(None, description="asked for in this attempt")
 
     @property
     def ended(self) -> bool:

@@ -20,3 +20,17 @@ def agent_of(collection: str) -> str | None:
     """
     found = _AGENT.fullmatch(collection)
     return str(UUID(found["id"])) if found else None
+
+
+_STAMP = r"\d{8}t\d{6}"
+_SCRATCH = re.compile(rf"(?:drill|rp|quarantine)_{_STAMP}_.+|.+__rp_{_STAMP}(?:_\d+)?", re.DOTALL)
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a database or collection is a copy that was made here.
+
+    A drill makes some, so does a restore beside what is live, and a quarantine. Their names are made of
+    ``drill_``, ``rp_`` or ``quarantine_``, a time (UTC, ``yyyymmddthhmmss``) and the original's name. Octopus
+    does not work with them: they are neither backed up nor looked at for orphans.
+    """
+    return _SCRATCH.fullmatch(name) is not None

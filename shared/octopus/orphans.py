@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from shared.octopus.collections import agent_of
+from shared.octopus.collections import agent_of, is_scratch
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,15 @@ class OrphanReport:
 def orphans(agents: Collection[str], collections: Collection[str]) -> OrphanReport:
     """Compare the agents that SQL Server knows with the collections that Qdrant holds.
 
-    An agent without a collection is no fault in itself: Octopus makes it with the first document.
+    An agent without a collection is no fault in itself: Octopus makes it with the first document. Copies that
+    were made here are left out: Octopus does not work with them.
 
     Args:
         agents: GUIDs, in any case.
         collections: under the names that Octopus gave them.
     """
     known = {agent.lower() for agent in agents}
-    owners = {collection: agent_of(collection) for collection in collections}
+    owners = {collection: agent_of(collection) for collection in collections if not is_scratch(collection)}
     return OrphanReport(
         tuple(sorted(name for name, owner in owners.items() if owner is not None and owner not in known)),
         tuple(sorted(known - set(owners.values()))),

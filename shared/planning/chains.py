@@ -8,8 +8,8 @@ as a whole only; the log that ends after the target is needed, too. Damaged back
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.model.backups import Kind
@@ -17,9 +17,10 @@ from shared.model.hints import SqlHint
 from shared.model.plans import Choice, Stop
 from shared.planning.explaining import Rejecting, chosen_because
 from shared.planning.goals import ChainTarget, Goal, ToLatest, ToLogEnd, ToLsn, ToTime, goals
-from shared.planning.history import History, newest_first
+from shared.planning.history import History, age, newest_first
 from shared.planning.windows import Window, nearest, restorable_windows
 from shared.planning.words import said
+from shared.planning.zones import ClockChange, ambiguous, offsets
 
 __all__ = [
     "Chain",
@@ -41,6 +42,8 @@ class Chain:
 
     ``not_before`` is an instant (UTC, by SQL Server's clock) up to which the restored state surely holds
     everything; ``stop_inside`` says whether the last log is cut at ``stop`` or restored as a whole.
+    ``local`` is, by a backup's id, the offset in minutes (local time minus UTC) with which a stop at an
+    instant is written; ``mark_lsn`` is where the record of the mark begins, if the chain leads to one.
     """
 
     backups: tuple[SqlHint, ...]
@@ -49,6 +52,8 @@ class Chain:
     not_before: datetime
     choices: tuple[Choice, ...]
     rejected: tuple[Choice, ...]
+    local: Mapping[str, int] = field(default_factory=dict)
+    mark_lsn: int | None = None
 
     @property
     def full(self) -> SqlHint:
@@ -106,13 +111,19 @@ def chain(backups: Sequence[SqlHint], target: ChainTarget, family_guid: str | No
         best = next(starts, None)
     else:
         best = max(starts, key=lambda start: [backup.finished_at for backup in start[1]], default=None)
-    return _chain(backups, history, target, *best) if best else _no_chain(backups, history, target)
+    if best is None:
+        return _no_chain(backups, history, target)
+    found = _chain(backups, history, target, *best)
+    if isinstance(target, ToTime) and (change := ambiguous(backups, found.backups, target.time)):
+        return _unsure(history, target.time, change)
+    return found
 
 
-def _family(backups: Iterable[SqlHint], target: ChainTarget) -> str:
-    known = newest_first(backups)
-    told = [backup for backup in known if backup.id == _named(target)]
-    return next((backup.family_guid for backup in told + known), "")
+def _family(backups: Sequence[SqlHint], target: ChainTarget) -> str:
+    named = _named(target)
+    told = next((backup for backup in backups if backup.id == named), None) if named else None
+    newest = told or max(backups, key=age, default=None)
+    return newest.family_guid if newest else ""
 
 
 def _named(target: ChainTarget) -> str | None:
@@ -150,6 +161,8 @@ def _chain(
         not_before=_not_before(target, used),
         choices=tuple(_choice(backup, reason) for backup, reason in zip(used, reasons, strict=True)),
         rejected=_rejected(backups, Rejecting(history, used, goal.early_enough)),
+        local=offsets(backups, used, target.time) if isinstance(target, ToTime) else {},
+        mark_lsn=target.lsn if isinstance(target, ToLsn) else None,
     )
 
 
@@ -201,6 +214,16 @@ def _no_chain(backups: Sequence[SqlHint], history: History, target: ChainTarget)
     before, after = nearest(windows, time) if time else (None, None)
     code, reason = _why_none(history, target, windows)
     return NoChain(code, reason, before, after, tuple(windows), _rejected(backups, Rejecting(history)))
+
+
+def _unsure(history: History, time: datetime, change: ClockChange) -> NoChain:
+    windows = tuple(restorable_windows(history.recorded.values()))
+    sentence = f"{said(time)} cannot be told from another instant in SQL Server's local time: {change}."
+    before, after = (
+        instant if any(window.start <= instant <= window.end for window in windows) else None
+        for instant in (change.first, change.last)
+    )
+    return NoChain("target_in_clock_change", sentence, before, after, windows, ())
 
 
 def _why_none(history: History, target: ChainTarget, windows: Sequence[Window]) -> tuple[str, str]:

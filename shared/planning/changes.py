@@ -34,7 +34,10 @@ def changes(
     if execution.digest() != plan.digest:
         found.append("The stored plan is not the one that its digest was made of.")
     if settings != execution.settings:
-        found.append("Settings that the restore uses (addresses, databases, folders) are not the same.")
+        found.append(
+            "Settings that the restore uses are not the same (addresses, databases, folders, hooks, the "
+            "migration command)."
+        )
     return found + _targets(execution.target_state, target_state) + _files(plan, blobs)
 
 

@@ -52,7 +52,7 @@ class Rejecting:
         if backup.id not in self.history.recorded:
             return f"belongs to another database of this name (family {backup.family_guid})"
         if backup.is_damaged:
-            return "it is damaged: SQL Server marked it so when it was made, or a verification found it so"
+            return backup.flaw or "it is damaged: SQL Server marked it so when it was made"
         match backup.kind:
             case Kind.FULL:
                 return self._full(backup)
@@ -72,7 +72,7 @@ class Rejecting:
         if base is None:
             return f"its base full {named} is not among these backups: another tool may have made it"
         if base.is_damaged:
-            return f"its base full {base.id} is damaged"
+            return f"its base full {base.id} cannot be used: {base.flaw or 'it is damaged'}"
         if base.is_copy_only:
             return f"the full that it names, {base.id}, is copy-only, which cannot be a base"
         if not self.early_enough(backup):

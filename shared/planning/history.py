@@ -14,6 +14,8 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 
 from shared.model.backups import Kind
 from shared.model.hints import SqlHint
@@ -33,7 +35,12 @@ def empty(log: SqlHint) -> bool:
 
 def newest_first(hints: Iterable[SqlHint]) -> list[SqlHint]:
     """By the time and, for equal times, the place at which they ended."""
-    return sorted(hints, key=lambda hint: (hint.finished_at, hint.last_lsn, hint.id), reverse=True)
+    return sorted(hints, key=age, reverse=True)
+
+
+def age(hint: SqlHint) -> tuple[datetime, int, str]:
+    """What the newest backup has most of."""
+    return (hint.finished_at, hint.last_lsn, hint.id)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,11 @@ class History:
         for backup in sorted(self.data, key=lambda backup: backup.last_lsn):
             self._data_ends[backup.last_recovery_fork_guid].append(backup.last_lsn)
 
+    @cached_property
+    def _forks(self) -> list[str]:
+        newest = newest_first([*self.data, *self.logs])
+        return list(dict.fromkeys(backup.last_recovery_fork_guid for backup in newest))
+
     @staticmethod
     def _sorted(logs: Iterable[SqlHint]) -> dict[str, list[SqlHint]]:
         found: dict[str, list[SqlHint]] = defaultdict(list)
@@ -118,8 +130,7 @@ class History:
 
     def forks(self) -> list[str]:
         """Every recovery fork that a backup ended on, the newest first."""
-        newest = newest_first([*self.data, *self.logs])
-        return list(dict.fromkeys(backup.last_recovery_fork_guid for backup in newest))
+        return self._forks
 
     def data_in(self, stretches: Iterable[Stretch]) -> bool:
         """Whether any data backup at all ends within one of the stretches."""

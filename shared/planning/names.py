@@ -1,7 +1,8 @@
 """Under which names databases and collections are restored.
 
-A name that nobody uses is taken as it is. One that exists is restored side by side under a name with the
-recovery point's time in it, or, in place, under itself. Names that a person asked for are hostile input.
+A name that nobody uses is taken as it is. One that exists is restored side by side under a name that begins
+with ``rp_`` and the restored instant, or, in place, under itself. Names that a person asked for are hostile
+input.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.errors import InvalidRequestError
+from shared.octopus.collections import is_scratch
 
 SYSTEM_DATABASES = frozenset({"master", "msdb", "model", "tempdb", "mssqlsystemresource", "distribution"})
 
@@ -67,11 +69,42 @@ def choose_names(
     """
     wanted_databases, wanted_collections = list(databases), list(collections)
     _check_known(asked, wanted_databases, wanted_collections)
-    suffix = f"__rp_{stamp:%Y%m%dt%H%M%S}"
+    prefix = f"rp_{stamp:%Y%m%dt%H%M%S}_"
     return Names(
-        _choose(_DATABASES, wanted_databases, asked, existing.databases, in_place, suffix),
-        _choose(_COLLECTIONS, wanted_collections, asked, existing.collections, in_place, suffix),
+        _choose(_DATABASES, wanted_databases, asked, existing.databases, in_place, prefix),
+        _choose(_COLLECTIONS, wanted_collections, asked, existing.collections, in_place, prefix),
     )
+
+
+def demand_unreserved(asked: Iterable[str]) -> None:
+    """Refuse names that look like those which are made here: their copies are backed up by nobody.
+
+    Args:
+        asked: new names that a person asked for.
+
+    Raises:
+        InvalidRequestError: ``reserved_name``.
+    """
+    reserved = next((name for name in asked if is_scratch(name)), None)
+    if reserved is not None:
+        raise InvalidRequestError(
+            f"The new name {reserved[:LONGEST_DATABASE]!r} looks like that of a copy which is made here.",
+            "Such copies are left out of backups and of the comparison with agents. Choose another name, or "
+            "leave it to the plan.",
+            code="reserved_name",
+        )
+
+
+def aside_name(live: str, stamp: datetime, taken: Iterable[str]) -> str:
+    """The name that a live database gets when another one takes its place: one that nobody uses.
+
+    Args:
+        live: its name now.
+        stamp: when the plan is made (UTC).
+        taken: every database of the server.
+    """
+    used = {_DATABASES.same(name) for name in taken}
+    return _free(_DATABASES, live, "", f"__before_{stamp:%Y%m%dt%H%M%S}", used)
 
 
 @dataclass(frozen=True)
@@ -137,7 +170,7 @@ def _choose(
     asked: Mapping[str, str],
     existing: Collection[str],
     in_place: bool,
-    suffix: str,
+    prefix: str,
 ) -> dict[str, str]:
     taken = {rules.same(name) for name in existing}
     chosen: dict[str, str] = {}
@@ -157,7 +190,7 @@ def _choose(
         elif in_place or rules.same(source) not in taken | used:
             name = source
         else:
-            name = _free(rules, source, suffix, taken | used)
+            name = _free(rules, source, prefix, "", taken | used)
         if rules.same(name) in used:
             raise InvalidRequestError(
                 f"Two {rules.what}s would be restored as {name!r}.",
@@ -187,14 +220,17 @@ def _check(rules: _Rules, name: str) -> None:
         )
 
 
-def _free(rules: _Rules, source: str, suffix: str, taken: Collection[str]) -> str:
-    """The first name made of source, suffix and, if that is taken, a number, that nobody uses."""
+def _free(rules: _Rules, source: str, prefix: str, suffix: str, taken: Collection[str]) -> str:
+    """The first name made of prefix, source and suffix, with a number where that is taken, that is free."""
     number = 1
     while True:
-        ending = suffix if number == 1 else f"{suffix}_{number}"
+        begin, end = prefix, suffix
+        if number > 1:
+            begin, end = (f"{prefix}{number}_", suffix) if prefix else (prefix, f"{suffix}_{number}")
         stem = source
-        while rules.length(stem + ending) > rules.longest:
+        while rules.length(begin + stem + end) > rules.longest:
             stem = stem[:-1]
-        if rules.same(stem + ending) not in taken:
-            return stem + ending
+        name = begin + (stem.rstrip(" ") or stem) + end  # a database's name may not end with a space
+        if rules.same(name) not in taken:
+            return name
         number += 1

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from shared.errors import InvalidRequestError, NotFoundError, NothingToRestoreError
 from shared.model.hints import SetHint, SqlHint
 from shared.model.plans import PlanRequest, PointTarget, Policy, RestoreTarget, TimeTarget
 from shared.model.points import RecoveryPoint, SqlSide
+from shared.planning.asked import Sides, demand_sensible, sides_of
 from shared.planning.chains import Chain, ChainTarget, NoChain, ToLatest, ToLogEnd, ToLsn, ToTime, chain
-from shared.planning.consistency import NoPair, pair, sql_time, vectors_before
+from shared.planning.consistency import NoPair, VectorChoice, breach, pair, sql_time, vectors_before
 from shared.planning.words import said
 
 
@@ -44,7 +46,8 @@ class Resolution:
 
     ``point`` is the recovery point of the vector side, None where its set belongs to none; ``sql_point`` is
     the instant that SQL Server is restored to (UTC; where it is the end of a log backup, when that began);
-    ``newest`` is the end of the newest backup of each database, restored or not.
+    where SQL Server is left alone, it is when the snapshots had ended. ``newest`` is the end of the newest
+    backup of each database, restored or not.
     """
 
     policy: Policy
@@ -68,23 +71,35 @@ class Resolved:
     impossible: Mapping[Policy, str]
 
 
+Moment = Literal["latest"] | PointTarget | TimeTarget
+"""What can be restored to; everything but a restore, which is put in service."""
+
+
 def resolve(request: PlanRequest, known: Known, now: datetime) -> Resolved:
     """Turn a request into what is restored; "latest" is resolved now.
 
-    A recovery point needs no policy: it is restored as the pair that it is. For anything else, a request
-    without a policy is answered for each.
+    A recovery point needs no policy: it is restored as the pair that it is. Neither does one side alone. For
+    anything else, a request without a policy is answered for each.
 
     Raises:
-        InvalidRequestError: ``target_in_the_future``, ``policy_not_applicable``.
+        InvalidRequestError: ``target_in_the_future``, ``policy_not_applicable``,
+            ``stores_contradict_agents``, ``not_a_moment``, ``needs_sqlserver``, ``migration_script_unused``.
         NotFoundError: ``recovery_point_unknown``.
         NothingToRestoreError: no policy leads to anything; its code is the reason's.
     """
+    target = request.target
+    if isinstance(target, RestoreTarget):
+        raise InvalidRequestError(
+            f"Restore {target.restore} is no moment that anything could be restored to.",
+            "Give a recovery point, a time or latest. A restore is put in service by a plan of its own.",
+            code="not_a_moment",
+        )
     _check(request, known, now)
     resolutions: list[Resolution] = []
     problems: dict[Policy, NothingToRestoreError] = {}
     for policy in _policies(request):
         try:
-            resolutions.append(_BY_POLICY[policy](request, known))
+            resolutions.append(_BY_POLICY[policy](target, sides_of(request), known))
         except NothingToRestoreError as problem:
             problems[policy] = problem
     if not resolutions:
@@ -95,20 +110,19 @@ def resolve(request: PlanRequest, known: Known, now: datetime) -> Resolved:
 def _policies(request: PlanRequest) -> tuple[Policy, ...]:
     if isinstance(request.target, PointTarget):
         return (Policy.PAIRED,)
+    if not all(sides_of(request)):
+        return (Policy.LATEST_SQL,)
     return (request.policy,) if request.policy else (Policy.PAIRED, Policy.LATEST_SQL)
 
 
 def _check(request: PlanRequest, known: Known, now: datetime) -> None:
-    if isinstance(request.target, RestoreTarget):
-        raise InvalidRequestError(
-            "A restore is put in service by a plan of its own kind.", code="not_a_moment"
-        )
     if isinstance(request.target, PointTarget) and request.policy is Policy.LATEST_SQL:
         raise InvalidRequestError(
             "A recovery point is restored as the pair that it is; latest_sql does not apply to it.",
             "Leave the policy out, or give a time as target.",
             code="policy_not_applicable",
         )
+    demand_sensible(request)
     if not isinstance(request.target, TimeTarget):
         return
     time = request.target.time
@@ -118,7 +132,7 @@ def _check(request: PlanRequest, known: Known, now: datetime) -> None:
             'Give an instant that has passed, in UTC, or "latest".',
             code="target_in_the_future",
         )
-    for database, backups in known.in_use.items():
+    for database, backups in known.in_use.items() if sides_of(request).sql else ():
         ends = [backup.finished_at for backup in backups if backup.kind == "full" and not backup.is_damaged]
         if ends and time < min(ends):
             raise NothingToRestoreError(
@@ -133,17 +147,24 @@ def _newest(backups: Sequence[SqlHint]) -> datetime:
     return max(backup.finished_at for backup in backups if not backup.is_damaged)
 
 
-def _paired(request: PlanRequest, known: Known) -> Resolution:
-    if isinstance(request.target, RestoreTarget):
-        raise TypeError("a restore that is put in service has no pair")
-    point = pair(known.points, request.target)
+def _paired(target: Moment, wanted: Sides, known: Known) -> Resolution:
+    point = pair(known.points, target)
     if isinstance(point, NoPair):
         kind = NotFoundError if point.code == "recovery_point_unknown" else NothingToRestoreError
         raise kind(
             point.reason, "octopus-backup list shows every recovery point and its state.", code=point.code
         )
-    chains = {side.database: _reach(known, side.database, _place_of(side)) for side in point.sql}
-    return _resolution(Policy.PAIRED, point, point.vectors.snapshot_set_id, chains, sql_time(point), known)
+    if wanted == Sides(sql=True, vectors=False) and not point.sql:
+        raise NothingToRestoreError(
+            f"Recovery point {point.id} has no SQL Server side.",
+            "Restore its vectors, or give a time as target.",
+            code="no_sql_side",
+        )
+    sides = point.sql if wanted.sql else ()
+    chains = {side.database: _reach(known, side.database, _place_of(side)) for side in sides}
+    set_id = point.vectors.snapshot_set_id if wanted.vectors else None
+    sql_point = sql_time(point) if wanted.sql else point.vectors.finished_at
+    return _resolution(Policy.PAIRED, point, set_id, chains, sql_point, known)
 
 
 def _place_of(side: SqlSide) -> ChainTarget:
@@ -152,9 +173,12 @@ def _place_of(side: SqlSide) -> ChainTarget:
     return ToLsn(side.mark_lsn, side.mark_name, side.log_backup_id)
 
 
-def _latest_sql(request: PlanRequest, known: Known) -> Resolution:
-    target = ToTime(request.target.time) if isinstance(request.target, TimeTarget) else ToLatest()
-    chains = {database: _reach(known, database, target) for database in known.in_use}
+def _latest_sql(target: Moment, wanted: Sides, known: Known) -> Resolution:
+    if not wanted.sql:
+        vectors = _newest_vectors(target, known)
+        return _resolution(Policy.LATEST_SQL, vectors.point, vectors.set_id, {}, vectors.finished_at, known)
+    end = ToTime(target.time) if isinstance(target, TimeTarget) else ToLatest()
+    chains = {database: _reach(known, database, end) for database in known.in_use}
     if not chains:
         raise NothingToRestoreError(
             "There is no database whose backups could be restored.",
@@ -162,20 +186,51 @@ def _latest_sql(request: PlanRequest, known: Known) -> Resolution:
             code="no_full_backup",
         )
     sql_point = min(found.not_before for found in chains.values())
+    if not wanted.vectors:
+        return _resolution(Policy.LATEST_SQL, None, None, chains, sql_point, known)
     whole = {
         backup.id
         for found in chains.values()
         for backup in (found.backups[:-1] if found.stop_inside else found.backups)
     }
-    vectors = vectors_before(known.points, known.sets, sql_point, whole)
-    if not isinstance(vectors, NoPair):
-        return _resolution(Policy.LATEST_SQL, vectors.point, vectors.set_id, chains, sql_point, known)
+    behind = vectors_before(known.points, known.sets, sql_point, whole)
+    if not isinstance(behind, NoPair):
+        return _resolution(Policy.LATEST_SQL, behind.point, behind.set_id, chains, sql_point, known)
     if known.sets:
-        raise NothingToRestoreError(vectors.reason, "Choose a later target.", code=vectors.code)
+        raise NothingToRestoreError(behind.reason, "Choose a later target.", code=behind.code)
     return _resolution(Policy.LATEST_SQL, None, None, chains, sql_point, known)
 
 
-_BY_POLICY: dict[Policy, Callable[[PlanRequest, Known], Resolution]] = {
+def _newest_vectors(target: Moment, known: Known) -> VectorChoice:
+    """The newest complete set; for a time, the newest that had ended by then.
+
+    SQL Server stays at now, and every set that exists ended before now: no two clocks are compared, and
+    no margin is needed.
+    """
+    points = [point for point in known.points if point.complete and breach(point) is None]
+    choices = [VectorChoice(one.vectors.snapshot_set_id, one.vectors.finished_at, one) for one in points]
+    paired = {choice.set_id for choice in choices}
+    choices += [
+        VectorChoice(hint.id, hint.finished_at, None)
+        for hint in known.sets
+        if hint.complete and hint.id not in paired
+    ]
+    when = ""
+    if isinstance(target, TimeTarget):
+        time = target.time
+        when = f" that had ended at {said(time)}"
+        choices = [choice for choice in choices if choice.finished_at <= time]
+    if not choices:
+        raise NothingToRestoreError(
+            f"There is no complete snapshot set{when}.",
+            "octopus-backup list shows every set and its state. An incomplete recovery point is restored "
+            "when it is asked for by its id.",
+            code="no_vectors_before_target",
+        )
+    return max(choices, key=lambda choice: (choice.finished_at, choice.set_id))
+
+
+_BY_POLICY: dict[Policy, Callable[[Moment, Sides, Known], Resolution]] = {
     Policy.PAIRED: _paired,
     Policy.LATEST_SQL: _latest_sql,
 }

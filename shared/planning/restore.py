@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from ulid import ULID
 
-from shared.model.backups import Manifest, QdrantFacts
+from shared.errors import NothingToRestoreError
+from shared.model.backups import BlobRef, Manifest, QdrantFacts
 from shared.model.plans import (
     Execution,
     Plan,
@@ -19,12 +21,15 @@ from shared.model.plans import (
     Stop,
     TargetState,
 )
+from shared.planning.erasing import erased_users, list_sha256
+from shared.planning.findings import findings
 from shared.planning.names import Existing, Names, choose_names
 from shared.planning.resolving import Resolution
-from shared.planning.selecting import Selection, select
+from shared.planning.selecting import Agents, Selection, Wish, select
 from shared.planning.space import space_needed
-from shared.planning.steps import Work, aliases_of, files_of, steps_of
-from shared.planning.telling import Story, consistency, findings, losses, summary
+from shared.planning.stages import aliases_of, steps_of
+from shared.planning.steps import Api, Extras, Work, files_of
+from shared.planning.telling import Story, consistency, losses, some, summary
 
 VALID_FOR = timedelta(hours=24)
 """A plan that is older describes a world that has moved on: more backups, other targets."""
@@ -40,6 +45,13 @@ class PlanInputs:
     targets; ``aliases`` (alias → its collection) are the names among them that are no collections.
     ``qdrant_versions`` is peer id → version of the Qdrant that is restored to, ``settings`` the
     settings' fingerprint, ``free_bytes`` the free space on each Qdrant peer where somebody knows it.
+
+    ``has_qdrant`` tells that there is a Qdrant, restored or not; ``tiers`` is the access tier of the chosen
+    files by ``container/name``, ``gone`` those of them that are not there any more. ``stop_hook`` and
+    ``start_hook`` tell whether the Octopus API can be stopped and started. ``script`` is the migration
+    script, with its SHA-256. ``live_database`` and ``live_agents`` are what Octopus works with now, None
+    where it could not be asked. ``episodes_now`` (by database) and ``points_now`` (by collection) count
+    what is there now, as far as that could be had.
     """
 
     plan_id: str
@@ -55,6 +67,16 @@ class PlanInputs:
     settings: str
     octopus_api: bool
     free_bytes: int | None
+    has_qdrant: bool = False
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    stop_hook: bool = False
+    start_hook: bool = False
+    script: BlobRef | None = None
+    live_database: str | None = None
+    live_agents: frozenset[str] | None = None
+    episodes_now: Mapping[str, int] = field(default_factory=dict)
+    points_now: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_restore(inputs: PlanInputs) -> Plan:
@@ -62,23 +84,30 @@ def plan_restore(inputs: PlanInputs) -> Plan:
 
     Raises:
         InvalidRequestError: a name that was asked for cannot be (see :mod:`shared.planning.names`).
+        NothingToRestoreError: only vectors are wanted, and none of them can be restored.
     """
-    qdrant = _qdrant(inputs.snapshot_set)
-    selection = select(qdrant, _agents(inputs.resolution), inputs.request.names) if qdrant else _NOTHING
+    request, qdrant = inputs.request, _qdrant(inputs.snapshot_set)
+    agents = _agents(inputs)
+    wish = Wish(named=request.names, agents=request.agents)
+    selection = select(qdrant, agents, wish, inputs.gone) if qdrant else _NOTHING
+    if not (inputs.resolution.chains or selection.parts):
+        raise _nothing(selection)
     names = _names(inputs, selection)
     work = _work(inputs, qdrant, selection, names)
-    steps = steps_of(work)
+    steps = steps_of(work, inputs.tiers)
     execution = Execution(
         target=_target(inputs.resolution),
         policy=inputs.resolution.policy,
-        in_place=inputs.request.in_place,
+        stores=tuple(sorted(set(request.stores))),
+        agents=tuple(sorted(set(request.agents))),
+        in_place=request.in_place,
         steps=steps,
         target_state=_state(inputs, work),
         settings=inputs.settings,
     )
     space = space_needed(work, inputs.qdrant_versions)
     story = Story(
-        request=inputs.request,
+        request=request,
         resolution=inputs.resolution,
         qdrant=qdrant,
         selection=selection,
@@ -86,19 +115,23 @@ def plan_restore(inputs: PlanInputs) -> Plan:
         now=inputs.now,
         live_aliases=frozenset(inputs.aliases),
         live_versions=inputs.qdrant_versions,
+        agents_known=agents.known is not None,
+        episodes_now=inputs.episodes_now,
+        points_now=inputs.points_now,
+        gone=inputs.gone,
     )
     chains = work.chains.values()
     return Plan(
         id=inputs.plan_id,
         made_at=inputs.now,
         expires_at=inputs.now + VALID_FOR,
-        request=inputs.request.model_dump(mode="json"),
+        request=shown(request),
         summary=summary(story),
         consistency=consistency(story),
         chosen=tuple(choice for chain in chains for choice in chain.choices),
         rejected=tuple(choice for chain in chains for choice in chain.rejected),
         losses=losses(story),
-        findings=findings(story, space, inputs.free_bytes),
+        findings=findings(story, steps, space, inputs.free_bytes),
         space=space,
         size=sum(size for _, size, _ in files_of(steps)),
         execution=execution,
@@ -113,10 +146,46 @@ def _qdrant(manifest: Manifest | None) -> QdrantFacts | None:
     return manifest.facts if manifest and isinstance(manifest.facts, QdrantFacts) else None
 
 
-def _agents(resolution: Resolution) -> frozenset[str] | None:
-    """The agents at the mark; None where no mark, or no agent table, told any."""
-    sides = resolution.point.sql if resolution.point else ()
-    return frozenset(agent for side in sides for agent in side.agents) or None
+def shown(request: PlanRequest) -> dict[str, Any]:
+    """A request as a plan keeps it: of the erased users and the migration script only a hash."""
+    kept = request.model_dump(mode="json")
+    users, script = erased_users(request.erase_users), request.migration_script
+    kept["erase_users"] = {"users": len(users), "sha256": list_sha256(users)} if users else None
+    if script is not None:
+        raw = script.encode()
+        kept["migration_script"] = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    return kept
+
+
+def _agents(inputs: PlanInputs) -> Agents:
+    """The agents after the restore: those at the mark, or, where SQL Server is left alone, those of now.
+
+    Where no mark, or no agent table, told any, nobody can say.
+    """
+    point = inputs.resolution.point
+    sides = point.sql if point else ()
+    at_the_mark = frozenset(agent for side in sides for agent in side.agents) or None
+    if not inputs.resolution.chains:
+        return Agents(known=inputs.live_agents, why="is not known to SQL Server now")
+    return Agents(known=at_the_mark, without=point.vectors.without_agent if point else ())
+
+
+def _nothing(selection: Selection) -> NothingToRestoreError:
+    """Why there is nothing to do; only vectors were wanted."""
+    if selection.left_out:
+        reasons = [f"{name}: {why}" for name, why in selection.left_out.items()]
+        return NothingToRestoreError(
+            f"No collection of the set can be restored. {some(reasons, 3)}.",
+            "Name a collection in names to restore it all the same, or restore SQL Server with it.",
+            code="no_collection_left",
+        )
+    agents = selection.unheld_agents
+    whose = f" of the agent(s) {some(agents)}" if agents else ""
+    return NothingToRestoreError(
+        f"The snapshot set holds no collection{whose}.",
+        "Look for another recovery point: octopus-backup list shows them.",
+        code="agent_without_collection" if agents else "no_collection_left",
+    )
 
 
 def _names(inputs: PlanInputs, selection: Selection) -> Names:
@@ -161,8 +230,22 @@ def _work(inputs: PlanInputs, qdrant: QdrantFacts | None, selection: Selection, 
             for source, state in overwritten.items()
             if state == "ONLINE"
         },
-        octopus_database=next(iter([*with_agents, *resolution.chains]), None),
-        octopus_api=inputs.octopus_api,
+        octopus_database=next(iter([*with_agents, *resolution.chains]), inputs.live_database),
+        qdrant_there=inputs.has_qdrant,
+        api=Api(address=inputs.octopus_api, stop_hook=inputs.stop_hook, start_hook=inputs.start_hook),
+        extras=extras_of(inputs.request, inputs.script),
+    )
+
+
+def extras_of(request: PlanRequest, script: BlobRef | None) -> Extras:
+    """What a request wants besides the restore itself."""
+    users = erased_users(request.erase_users)
+    return Extras(
+        checkdb=request.checkdb,
+        migrations=request.migrations,
+        script=script,
+        users=len(users),
+        list_sha256=list_sha256(users) if users else "",
     )
 
 

@@ -128,7 +128,8 @@ def _why(history: History, fork: str, reach: int, following: Sequence[SqlHint] |
         if log.first_recovery_fork_guid == fork and log.first_lsn <= reach < log.last_lsn
     ]
     if damaged:
-        return f"log backup {damaged[0].id}, which would continue it, is damaged"
+        why = f"cannot be used: {damaged[0].flaw}" if damaged[0].flaw else "is damaged"
+        return f"log backup {damaged[0].id}, which would continue it, {why}"
     if following:
         missing = min(log.first_lsn for log in following)
         return f"the log between LSN {reach} and {missing} is in no backup of ours"

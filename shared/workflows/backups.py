@@ -9,13 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from shared.catalogue import paths
+from shared.catalogue.targets import held_by
 from shared.composition import System
-from shared.errors import BackupSystemError, IntegrityError, LockedError, NotFoundError, NotPermittedError
+from shared.errors import BackupSystemError, IntegrityError, NotFoundError, NotPermittedError
 from shared.model.backups import Kind, Manifest, SqlFacts, Store, Verification
 from shared.model.base import Document
 from shared.model.findings import Finding, Severity
 from shared.model.hints import SqlHint
-from shared.model.runs import Run, RunKind, State, StepState
+from shared.model.runs import Run, State, StepState
 from shared.stores.sqlserver import SqlBackup, SqlBackupRequest
 from shared.workflows.context import ActivityFailedError, Context, Task
 from shared.workflows.retrying import LOCK_PATIENCE, persistently
@@ -126,36 +127,33 @@ RESTORES = "restores"
 """The lock under which a restore or a recovery point looks whether the other kind is under way."""
 
 
-def refuse_while_restored(
-    system: System, ticket: Ticket, targets: Iterable[str], *, waiting_too: bool = False
-) -> None:
+def refuse_while_restored(system: System, ticket: Ticket, targets: Iterable[str]) -> None:
     """Make sure that no other run restores to one of these targets.
+
+    A restore that has done its work on the stores, and only waits for the API, is in nobody's way.
 
     Args:
         system: the system.
         ticket: the run that asks; it is not in its own way.
         targets: ``database:{name}`` and ``collection:{name}``, as a restore's request lists them.
-        waiting_too: also a restore that has done its work on the stores, and waits for the API.
 
     Raises:
-        LockedError: a restore that lives works on one of them.
+        LockedError: a restore that lives works on one of them; says which.
     """
-    now = system.clock.now()
-    wanted = {target.casefold() for target in targets}
-    for other in system.catalogue.runs.recent(RunKind.RESTORE, 20):
-        alive = not other.ended and not other.dead(now) and (waiting_too or _works_on_stores(other))
-        common = wanted & {target.casefold() for target in other.request.get("targets", [])}
-        if alive and other.id != ticket.run_id and common:
-            raise LockedError(
-                f"Restore {other.id} works on {' and '.join(sorted(common)[:3])}.",
-                f"Follow it (GET /api/restores/{other.id}), and try again when it has ended.",
-            )
+    wanted = list(targets)
+    found = system.catalogue.targets.holder(wanted, besides=ticket.run_id)
+    if found and (found[0] is None or works_on_stores(found[0])):
+        raise held_by(found[1], wanted)
 
 
-def _works_on_stores(restore: Run) -> bool:
+_WORK_ON_STORES = ("-sql_", "-migrations", "-erasures", "-swap", "-collection", "-aliases", "-clean_up")
+"""What is in the ids of steps that write to a database or a collection, or look whether that went well."""
+
+
+def works_on_stores(restore: Run) -> bool:
     """Whether a step of it that writes to a database or a collection is still to be done."""
     undone = [step.id for step in restore.steps if step.state is not State.SUCCEEDED]
-    return any(kind in step for step in undone for kind in ("-sql_", "-collection", "-aliases"))
+    return any(kind in step for step in undone for kind in _WORK_ON_STORES)
 
 
 def commit_backup(
@@ -226,10 +224,12 @@ def _findings(system: System, facts: SqlFacts, kind: Kind) -> tuple[Finding, ...
     """Whether a log or a differential continues what the catalogue holds."""
     if kind is Kind.FULL:
         return ()
-    hints = system.catalogue.backups.sql_hints(facts.server, facts.database)
+    backups = system.catalogue.backups  # of which a year has 38,000: only those that matter are listed
     if kind is Kind.DIFFERENTIAL:
-        return _base_missing(facts, hints)
-    return _log_gap(facts, hints)
+        return _base_missing(facts, backups.full_hints(facts.server, facts.database))
+    fork = facts.first_recovery_fork_guid
+    newest = backups.newest_sql_hints(facts.server, facts.database, fork, system.clock.now())
+    return _log_gap(facts, newest)
 
 
 def _base_missing(facts: SqlFacts, hints: list[SqlHint]) -> tuple[Finding, ...]:

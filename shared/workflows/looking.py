@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from shared.composition import System
 from shared.errors import NotFoundError
 from shared.model.hints import SetHint, SqlHint
 from shared.model.points import RecoveryPoint
-from shared.model.runs import Run, RunKind, State
-from shared.planning.due import latest_slot, next_slot
-from shared.planning.windows import restorable_windows
-from shared.workflows.plans import known
-from shared.workflows.starts import claim_of, schedules, slot_status
+from shared.model.runs import Run, RunKind
 
 LISTED = 200
 """How many backups or runs a listing shows, newest first."""
@@ -28,7 +22,7 @@ def backups(system: System) -> dict[str, Any]:
     newest = sorted(found, key=lambda hint: (hint.finished_at, hint.id), reverse=True)[:LISTED]
     return {
         "backups": [_line(hint) for hint in newest],
-        "runs": [_run_line(run) for run in system.catalogue.runs.recent(RunKind.BACKUP, 20)],
+        "runs": [run_line(run) for run in system.catalogue.runs.recent(RunKind.BACKUP, 20)],
     }
 
 
@@ -46,7 +40,8 @@ def _line(hint: SqlHint | SetHint) -> dict[str, Any]:
     }
 
 
-def _run_line(run: Run) -> dict[str, Any]:
+def run_line(run: Run) -> dict[str, Any]:
+    """A run in a list."""
     shown = run.as_json()
     wanted = ("id", "kind", "title", "state", "attempt", "slot", "started_at", "finished_at", "error")
     return {name: shown[name] for name in wanted}
@@ -69,14 +64,24 @@ def backup_or_run(system: System, wanted: str) -> dict[str, Any]:
 def points(system: System) -> dict[str, Any]:
     """The recovery points, newest first, and the newest runs that made or make one."""
     return {
-        "recovery_points": [_point_line(point) for point in system.catalogue.points.all()[:LISTED]],
-        "runs": [_run_line(run) for run in system.catalogue.runs.recent(RunKind.RECOVERY_POINT, 20)],
+        "recovery_points": [point_line(point) for point in system.catalogue.points.newest(LISTED)],
+        "runs": [run_line(run) for run in system.catalogue.runs.recent(RunKind.RECOVERY_POINT, 20)],
     }
 
 
-def _point_line(point: RecoveryPoint) -> dict[str, Any]:
+def pin(system: System, wanted: str, *, pinned: bool) -> dict[str, Any]:
+    """Keep a recovery point whatever the retention says, or leave it to the retention again.
+
+    Raises:
+        NotFoundError: there is no point of that id or name.
+    """
+    return point_line(system.catalogue.points.pin(wanted, pinned, system.clock.now()))
+
+
+def point_line(point: RecoveryPoint) -> dict[str, Any]:
+    """A recovery point in a list."""
     shown = point.as_json()
-    wanted = ("id", "name", "made_at", "slot", "complete", "reasons", "skew_seconds")
+    wanted = ("id", "name", "made_at", "slot", "complete", "reasons", "skew_seconds", "pinned")
     return {
         **{name: shown[name] for name in wanted},
         "databases": [side.database for side in point.sql],
@@ -87,53 +92,4 @@ def _point_line(point: RecoveryPoint) -> dict[str, Any]:
 
 def runs(system: System, kind: RunKind) -> dict[str, Any]:
     """The newest runs of a kind."""
-    return {"runs": [_run_line(run) for run in system.catalogue.runs.recent(kind, 50)]}
-
-
-def status(system: System) -> dict[str, Any]:
-    """How old the newest restorable moments are, in seconds, and what became of each timer's last slot.
-
-    SQL Server is as old as the database whose newest restorable moment is the oldest; what a verification
-    found damaged does not count.
-    """
-    now = system.clock.now()
-    what = known(system)
-    complete = [point for point in what.points if point.complete]
-    databases = {
-        name: _age(now, [window.end for window in restorable_windows(what.backups.get(name, ()))])
-        for name in sorted(what.current)
-    }
-    ages = [age for age in databases.values() if age is not None]
-    running = [
-        _run_line(run)
-        for kind in RunKind
-        for run in system.catalogue.runs.recent(kind, 10)
-        if run.state is State.RUNNING
-    ]
-    return {
-        "at": now.isoformat().replace("+00:00", "Z"),
-        "newest_recovery_point": _point_line(complete[0]) if complete else None,
-        "ages_seconds": {
-            "pair": _age(now, [p.sql[0].at for p in complete[:1] if p.sql]),
-            "sqlserver": max(ages) if ages and len(ages) == len(databases) else None,
-            "qdrant": _age(now, [hint.finished_at for hint in what.sets if hint.complete]),
-        },
-        "databases": databases,
-        "timers": {timer: _timer(system, timer, expr, now) for timer, expr in schedules(system).items()},
-        "running": running,
-    }
-
-
-def _age(now: datetime, moments: Sequence[datetime]) -> float | None:
-    return round((now - max(moments)).total_seconds(), 1) if moments else None
-
-
-def _timer(system: System, timer: str, schedule: str, now: datetime) -> dict[str, Any]:
-    last = latest_slot(schedule, now)
-    claim = claim_of(system, timer, last)
-    return {
-        "schedule": schedule,
-        "last_slot": last.isoformat().replace("+00:00", "Z"),
-        "last_state": slot_status(system, claim, now).state.value if claim else "not started",
-        "next_slot": next_slot(schedule, now).isoformat().replace("+00:00", "Z"),
-    }
+    return {"runs": [run_line(run) for run in system.catalogue.runs.recent(kind, 50)]}

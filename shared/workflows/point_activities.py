@@ -1,12 +1,12 @@
-"""The activities of a recovery point.
+"""The activities of a recovery point's vector side: its snapshots, and the set that they make.
 
-What is too large for the engine (the list of snapshots, each finished part, the mark's counts) is kept in the
-run's state, where a resumed run finds it.
+What is too large for the engine (the list of snapshots, each finished part) is kept in the run's state, where
+a resumed run finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,28 +15,27 @@ from shared.composition import System
 from shared.errors import BackupSystemError, ConflictError, StoreError
 from shared.model.backups import (
     CollectionFacts,
-    Count,
     Kind,
     Manifest,
     PartFailure,
     QdrantFacts,
-    Quality,
     SnapshotPart,
     Store,
 )
 from shared.model.base import Document, UtcTime
 from shared.model.findings import ErrorInfo
-from shared.model.hints import SqlHint
-from shared.model.points import RecoveryPoint, SqlSide, VectorSide
+from shared.octopus.collections import agent_of
 from shared.planning.due import MOST_ATTEMPTS
-from shared.stores.qdrant import CollectionState, QdrantState, SnapshotRequest
-from shared.stores.sqlserver import MarkFacts
+from shared.stores.qdrant import CollectionState, QdrantState, SnapshotRequest, agreed
 from shared.workflows.backups import RESTORES, made_by, refuse_while_restored
 from shared.workflows.runs import Ticket, beating, working
 
-WORKLIST, MARK = "worklist", "mark"
-"""Keys of a run's parts. The wanted snapshots are kept in chunks, ``wanted/{n}``; a snapshot's own key is
+WORKLIST = "worklist"
+"""Key of a part of the run. The wanted snapshots are kept in chunks, ``wanted/{n}``; a snapshot's own key is
 ``{peer id}/{collection}``."""
+
+COLLECTION_GONE = "collection_gone"
+"""Code of a snapshot's failure: its collection was deleted meanwhile (the Qdrant store)."""
 
 CHUNK = 200
 """Wanted snapshots in one part, so that taking one need not read the list of all."""
@@ -56,12 +55,6 @@ class Chunk(Document):
     wanted: tuple[tuple[int, str], ...]
 
 
-class Marks(Document):
-    """The mark as it was set in every database."""
-
-    databases: tuple[MarkFacts, ...]
-
-
 def list_snapshots(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """Activity: ask every peer for every collection it holds shards of, and write the list down.
 
@@ -78,7 +71,7 @@ def list_snapshots(system: System, payload: dict[str, Any]) -> dict[str, Any]:
         else:
             started = system.clock.now()
             state = system.qdrant.inspect()
-            _refuse_while_restored(system, ticket, state)
+            refuse_while_stores_restored(system, ticket, state)
             wanted = sorted((peer, c.name) for c in state.collections for peer in c.holders)
             for number, first in enumerate(range(0, len(wanted), CHUNK)):
                 chunk = Chunk(wanted=tuple(wanted[first : first + CHUNK]))
@@ -110,8 +103,12 @@ def _chunk(system: System, ticket: Ticket, index: int) -> Chunk:
     return Chunk.model_validate(system.catalogue.runs.part(ticket.run_id, f"wanted/{index // CHUNK}"))
 
 
-def _refuse_while_restored(system: System, ticket: Ticket, state: QdrantState) -> None:
-    """A point made while one of its stores is half restored would pair what does not belong together."""
+def refuse_while_stores_restored(system: System, ticket: Ticket, state: QdrantState) -> None:
+    """A point made while one of its stores is half restored would pair what does not belong together.
+
+    Raises:
+        LockedError: a restore works on one of the databases, or of the collections of ``state``.
+    """
     databases = [f"database:{name}" for name in system.settings.sqlserver.databases]
     collections = [f"collection:{one.name}" for one in state.collections]
     refuse_while_restored(system, ticket, databases + collections)
@@ -157,15 +154,42 @@ def end_snapshots(system: System, payload: dict[str, Any]) -> dict[str, Any]:
             "size": sum(part.blob.size for part in parts),
         }
         work.note = f"{len(parts)} snapshots" + (f", {len(failures)} failed" if failures else "")
-        if failures and work.run.slot and ticket.attempt < MOST_ATTEMPTS:
+        if work.run.slot and ticket.attempt < MOST_ATTEMPTS and (lasting := _lasting(system, failures)):
             raise StoreError(
-                f"{len(failures)} of {len(failures) + len(parts)} snapshots failed: "
-                f"{failures[0].error.message}",
+                f"{len(lasting)} of {len(failures) + len(parts)} snapshots failed: "
+                f"{lasting[0].error.message}",
                 "They are tried again with the next tick of sql_log; those that are finished are kept.",
                 code="snapshots_failed",
                 meaning="No recovery point was made yet.",
             )
         return {}
+
+
+def _lasting(system: System, failures: list[PartFailure]) -> list[PartFailure]:
+    """The failures that another attempt may mend: not those of collections that went with their agent."""
+    if not any(failure.error.code == COLLECTION_GONE for failure in failures):
+        return failures
+    databases = system.settings.sqlserver.databases
+    agents = {agent for database in databases for agent in system.sqlserver.agents(database)}
+    return [failure for failure in failures if not gone_with_its_agent(failure, agents or None)]
+
+
+def gone_with_its_agent(failure: PartFailure, agents: Collection[str] | None) -> bool:
+    """Whether a snapshot is missing because its collection was deleted, and its agent with it.
+
+    Then nothing is missing: the SQL point does not know the agent either.
+
+    Args:
+        failure: the snapshot that could not be made.
+        agents: ids of the agents that SQL Server knows; None if nobody can say.
+    """
+    agent = agent_of(failure.collection)
+    return (
+        failure.error.code == COLLECTION_GONE
+        and agents is not None
+        and agent is not None
+        and agent not in agents
+    )
 
 
 def _collected(system: System, ticket: Ticket) -> tuple[Worklist, list[SnapshotPart], list[PartFailure]]:
@@ -221,87 +245,5 @@ def commit_snapshot_set(system: System, payload: dict[str, Any]) -> dict[str, An
 
 
 def _facts(collection: CollectionState, parts: list[SnapshotPart]) -> CollectionFacts:
-    """A collection's facts, with the sum of its parts' counts: exact only if every part's is."""
-    counts = [part.points for part in parts if part.collection == collection.name]
-    exact = bool(counts) and all(count.quality is Quality.EXACT for count in counts)
-    total = sum(count.value for count in counts)
-    points = Count(
-        value=total,
-        quality=Quality.EXACT if exact else Quality.APPROXIMATE,
-        low=None if exact else sum(count.value if count.low is None else count.low for count in counts),
-        high=None if exact else sum(count.value if count.high is None else count.high for count in counts),
-    )
-    return collection.facts(points)
-
-
-def set_mark(system: System, payload: dict[str, Any]) -> dict[str, Any]:
-    """Activity: one marked transaction over all databases. A repetition makes a new mark, with a new name."""
-    ticket = Ticket.of(payload)
-    with working(system, ticket, payload["step"]) as work:
-        worklist = Worklist.model_validate(system.catalogue.runs.part(ticket.run_id, WORKLIST))
-        _refuse_while_restored(system, ticket, worklist.state)
-        name = f"rp_{system.new_id()}"
-        marks = system.sqlserver.set_mark(
-            system.settings.sqlserver.databases,
-            mark_name=name,
-            point_id=work.evidence["point_id"],
-            description=work.run.request.get("name") or "octopus-backup recovery point",
-            vector_side=work.evidence["snapshot_set_id"],
-        )
-        system.catalogue.runs.save_part(ticket.run_id, MARK, Marks(databases=tuple(marks)).as_json())
-        work.evidence |= {"mark_name": name}
-        return {"mark_name": name}
-
-
-def commit_point(system: System, payload: dict[str, Any]) -> dict[str, Any]:
-    """Activity: the document that pairs both sides."""
-    ticket = Ticket.of(payload)
-    with working(system, ticket, payload["step"]) as work:
-        vectors = system.catalogue.backups.get(work.evidence["snapshot_set_id"])
-        sides, reasons = [], []
-        for mark in Marks.model_validate(system.catalogue.runs.part(ticket.run_id, MARK)).databases:
-            hints = system.catalogue.backups.sql_hints(mark.server, mark.database)
-            log = _log_with(hints, mark.mark_lsn)
-            if log is None:
-                reasons.append(f"No log backup of {mark.database} holds the mark {mark.mark_name}.")
-                continue
-            sides.append(SqlSide(**mark.model_dump(), log_backup_id=log.id))
-        if not isinstance(vectors.facts, QdrantFacts):
-            raise TypeError("the snapshot set's manifest is not one of Qdrant")
-        reasons += [f"{f.collection} on peer {f.peer_id}: {f.error.message}" for f in vectors.facts.failures]
-        skew = max((side.at for side in sides), default=vectors.finished_at) - vectors.started_at
-        point = RecoveryPoint(
-            id=work.evidence["point_id"],
-            name=work.run.request.get("name"),
-            run_id=ticket.run_id,
-            slot=work.run.slot,
-            made_at=system.clock.now(),
-            complete=not reasons,
-            reasons=tuple(reasons),
-            vectors=VectorSide(
-                snapshot_set_id=vectors.id,
-                started_at=vectors.started_at,
-                finished_at=vectors.finished_at,
-                collections={c.name: c.points for c in vectors.facts.collections},
-            ),
-            sql=tuple(sides),
-            skew_seconds=skew.total_seconds(),
-            findings=vectors.findings,
-        )
-        work.check()
-        system.catalogue.points.commit(point)
-        work.evidence |= {"complete": point.complete, "reasons": list(reasons)[:20]}
-        if not point.complete:
-            raise StoreError(
-                f"Recovery point {point.id} is incomplete: {' '.join(reasons[:3])}",
-                "Mend what the reasons name, and make another one; until then the one before it is chosen.",
-                code="recovery_point_incomplete",
-                meaning="It is recorded, and chosen only when it is asked for by its id.",
-            )
-        return {"point_id": point.id, "complete": point.complete}
-
-
-def _log_with(hints: list[SqlHint], lsn: int) -> SqlHint | None:
-    """The log backup that holds a record; last_lsn is the LSN of the next record after the backup."""
-    logs = [h for h in hints if h.kind is Kind.LOG and h.first_lsn <= lsn < h.last_lsn and not h.is_damaged]
-    return max(logs, key=lambda hint: hint.id, default=None)
+    """A collection's facts, with what the peers that hold parts of it counted."""
+    return collection.facts(agreed([part.points for part in parts if part.collection == collection.name]))

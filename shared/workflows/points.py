@@ -1,7 +1,8 @@
 """Recovery points: every Qdrant snapshot, then the mark in SQL Server's log, then the pair is committed.
 
 The order is the consistency rule: every vector-side point ends before the SQL point it is paired with, so no
-restored vector can refer to an agent that SQL Server does not know.
+restored vector can refer to an agent that SQL Server does not know. A resumed run keeps it: the mark is set
+only when the set is committed, and nothing is added to a committed set.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from shared.composition import System
 from shared.model.backups import Kind
 from shared.model.runs import StepState
+from shared.planning.due import MOST_ATTEMPTS
 from shared.workflows.backups import BackUpDatabase
 from shared.workflows.context import ActivityFailedError, Context, Task, windowed
 from shared.workflows.retrying import persistently
@@ -60,9 +62,12 @@ def make_recovery_point(ctx: Context, payload: dict[str, Any]) -> Generator[Task
     try:
         if "snapshots" in todo:
             yield from _snapshots(ctx, ticket)
-        for step in ("snapshot-set", "mark", *(s for s in begun["steps"] if s.startswith("log:")), "point"):
+        for step in ("snapshot-set", "mark"):
             if step in todo:
-                yield from persistently(ctx, _ACTIVITY_OF[step.split(":")[0]], {**ticket, "step": step})
+                yield from persistently(ctx, _ACTIVITY_OF[step], {**ticket, "step": step})
+        yield from _logs(ctx, payload, [step for step in begun["steps"] if step.startswith("log:")])
+        if "point" in todo:
+            yield from persistently(ctx, "commit_point", {**ticket, "step": "point"})
         if "verify" in todo:
             yield from persistently(ctx, "verify_backup", {**ticket, "step": "verify"})
     except ActivityFailedError as failure:
@@ -70,12 +75,23 @@ def make_recovery_point(ctx: Context, payload: dict[str, Any]) -> Generator[Task
     return (yield ctx.activity("end_run", ticket))
 
 
-_ACTIVITY_OF = {
-    "snapshot-set": "commit_snapshot_set",
-    "mark": "set_mark",
-    "log": "back_up_database",
-    "point": "commit_point",
-}
+_ACTIVITY_OF = {"snapshot-set": "commit_snapshot_set", "mark": "set_mark"}
+
+
+def _logs(ctx: Context, payload: dict[str, Any], steps: list[str]) -> Generator[Task, Any]:
+    """The log backups, one after the other; one that fails does not stop the others.
+
+    Where nobody will try again, the point is committed all the same: incomplete, with the reason.
+    """
+    ticket = Ticket.of(payload)
+    failed: ActivityFailedError | None = None
+    for step in steps:
+        try:
+            yield from persistently(ctx, "back_up_database", {**ticket.as_payload(), "step": step})
+        except ActivityFailedError as failure:
+            failed = failed or failure
+    if failed and "slot" in payload and ticket.attempt < MOST_ATTEMPTS:
+        raise failed
 
 
 def _snapshots(ctx: Context, ticket: dict[str, Any]) -> Generator[Task, Any]:

@@ -58,6 +58,4 @@ class Job:
         """
         self.work.evidence |= judgement.as_json()
         if not judgement.passed:
-            raise ProofFailedError(
-                " ".join(judgement.mismatches), "Compare the step's evidence with the recovery point."
-            )
+            raise ProofFailedError(judgement.summary, "Compare the step's evidence with the recovery point.")

@@ -1,13 +1,13 @@
-"""The steps of a restore that work on SQL Server, and what they leave as evidence."""
+"""The steps of a restore that back up, restore and prove a database, and what they leave as evidence."""
 
 from __future__ import annotations
 
 from shared.catalogue import paths
-from shared.checklist import Marker, judge_migrations, judge_sql
+from shared.checklist import Judgement, Marker, judge_check, judge_sql
+from shared.composition import System
 from shared.model.backups import Kind, Store
 from shared.model.plans import (
     AftermathStep,
-    MigrationsStep,
     SqlProofStep,
     SqlRecoverStep,
     SqlRestoreStep,
@@ -21,6 +21,7 @@ from shared.workflows.backups import (
     request_for,
 )
 from shared.workflows.restore_job import Job
+from shared.workflows.runs import Work
 
 
 def tail(job: Job, step: SqlTailStep) -> None:
@@ -51,10 +52,13 @@ def _backup_of(job: Job, database: str, kind: Kind) -> BackUpDatabase:
 
 def restore(job: Job, step: SqlRestoreStep) -> None:
     """Restore one backup, NORECOVERY."""
+    steps = job.plan.execution.steps
+    mine = [one for one in steps if isinstance(one, SqlRestoreStep) and one.target == step.target]
     job.work.evidence |= job.system.sqlserver.restore(
         step,
         run_id=job.ticket.run_id,
         in_place=job.plan.execution.in_place,
+        chain=[one.backup_set_uuid for one in mine],
         progress=job.work.progress,
     )
 
@@ -65,27 +69,41 @@ def recover(job: Job, step: SqlRecoverStep) -> None:
 
 
 def prove(job: Job, step: SqlProofStep) -> None:
-    """Compare marker row and row counts with the recovery point."""
+    """Compare marker row and row counts with the recovery point, then check the database if that is wanted.
+
+    Raises:
+        ProofFailedError: counts or marker row are not those of the point, or DBCC CHECKDB found errors.
+    """
     counts = job.system.sqlserver.counts(step.target)
     rows = sum(count.value for count in counts.values())
     job.work.note = f"{rows:,} rows in {len(counts)} tables"
     expected = job.side(step.database)
+    judgement = Judgement({"tables": {table: {"found": count.value} for table, count in counts.items()}})
     if job.point is None or expected is None:
-        job.work.evidence |= {"tables": {table: count.value for table, count in counts.items()}}
         job.work.note += "; no recovery point to compare them with"
-        return
-    row = job.system.sqlserver.marker(step.target)
-    marker = Marker(row.mark_name, row.point_id) if row else None
-    job.judge(judge_sql(expected, job.point.id, marker, counts, at_the_point=job.at_the_point))
+    else:
+        marker = marker_in(job.system, step.target)
+        judgement = judge_sql(expected, job.point.id, marker, counts, at_the_point=job.at_the_point)
+    job.judge(judgement)
+    if step.checkdb:  # hours of reading, so only of what is right so far
+        job.judge(judgement.also(check_database(job.system, job.work, step.target)))
+        job.work.note += "; DBCC CHECKDB found no error"
 
 
-def migrations(job: Job, step: MigrationsStep) -> None:
-    """Compare the migration history's head and the tables with the recovery point."""
-    found = job.system.sqlserver.migrations(step.target)
-    job.work.note = f"head {found.head}, {len(found.tables)} tables"
-    side = job.side(step.database)
-    head = side.migration if side and job.at_the_point else None
-    job.judge(judge_migrations(head, side.tables if side else (), found.head, found.tables))
+def marker_in(system: System, database: str) -> Marker | None:
+    """The newest marker row of a database, for a judge."""
+    row = system.sqlserver.marker(database)
+    return Marker(row.mark_name, row.point_id) if row else None
+
+
+def check_database(system: System, work: Work, database: str) -> Judgement:
+    """Run DBCC CHECKDB and judge it; reads the whole database.
+
+    Raises:
+        BackupSystemError: it could not be checked; see ``SqlServerStore.check``.
+    """
+    found = system.sqlserver.check(database, work.progress)
+    return judge_check(found.clean, found.allocation_errors, found.consistency_errors, found.messages)
 
 
 def aftermath(job: Job, step: AftermathStep) -> None:

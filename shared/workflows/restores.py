@@ -6,46 +6,66 @@ The steps are those of the plan, in its order; each can be repeated. What each p
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
-from shared.checklist import judge_health
+from shared.catalogue.runs import KEPT
 from shared.composition import System
-from shared.errors import InvalidSettingsError, LockedError, PlanChangedError, ProofFailedError, RefusedError
-from shared.model.findings import Severity
-from shared.model.plans import Plan, StartRequest
+from shared.errors import LockedError, NotFoundError, PlanChangedError, RefusedError
+from shared.model.findings import ErrorInfo, Severity
+from shared.model.plans import CollectionStep, FenceStep, Plan, StartRequest, SwapStep
 from shared.model.runs import Run, RunKind, State, StepState
-from shared.reporting import report, report_text
-from shared.workflows import restore_steps
-from shared.workflows.backups import RESTORES, refuse_while_restored
+from shared.reporting import report_text
+from shared.workflows import reports, restore_steps
+from shared.workflows.backups import RESTORES
 from shared.workflows.context import ActivityFailedError, Context, Task, windowed
+from shared.workflows.left_behind import Left, as_json, findings_of, left_behind
+from shared.workflows.measuring import keep_measures
 from shared.workflows.plans import changes_since
 from shared.workflows.restore_job import Job
+from shared.workflows.restore_service import demand_fence, fence_again
 from shared.workflows.retrying import persistently
-from shared.workflows.runs import Start, Ticket, end_run, error_in, mark_waiting, open_run, working
+from shared.workflows.runs import Start, Ticket, end_run, error_in, open_run, working
+from shared.workflows.suspending import SUSPENDED, lift_at_end, lift_when_done, scopes_of, suspend
+from shared.workflows.transitions import cancelled_error
 
 COLLECTIONS_AT_ONCE = 4
 """Collections that are recovered at the same time; never two recoveries of one collection."""
 
-FIRST_PAUSE_SECONDS, PAUSE_GROWS, LONGEST_PAUSE_SECONDS = 1.0, 1.25, 20.0
-"""Between two looks at the API: short at first, then long, because the engine replays every one of them."""
+PAUSE_GROWS = 1.25
+"""Between two looks at something outside: short pauses at first, then long, because the engine replays every
+one of them."""
+
+_AWAITED = {"health": ("await_health", 1.0, 20.0), "rehydrate": ("await_rehydration", 15.0, 300.0)}
+"""Kinds of steps that wait for something outside: the activity that looks, first and longest pause in
+seconds. No pause may be longer than half of DEAD_AFTER, for each look is also the run's sign of life."""
+
+STEP_PATIENCE = timedelta(hours=24)
+"""How long a step waits for a backup that is under way, or for another delivery of the same step; either ends
+by itself, and whoever does not want to wait cancels the restore."""
 
 RECENT = 20
-"""How many restores are looked at for one of the same plan."""
+"""How many recovery points are looked at for one that is being made."""
 
 
 def start_restore(system: System, request: StartRequest) -> Start:
     """Check that the plan still holds, and write its run down. Nothing is touched yet.
 
-    A plan whose restore failed, or whose owner died, is resumed by starting it again: steps that succeeded
-    are not repeated.
+    A plan whose restore failed, was cancelled, or whose owner died, is resumed by starting it again: steps
+    that succeeded are not repeated.
+
+    Args:
+        system: the system.
+        request: the plan, its digest, and who says that Octopus was stopped.
 
     Raises:
         NotFoundError: there is no such plan.
         PlanChangedError: the digest is not the plan's, or a chosen file, the target's state or a used setting
             changed since the plan was made; or it was executed already.
-        LockedError: another restore works on the same target.
-        RefusedError: the plan itself says why it must not be executed, too little space for instance.
+        LockedError: another restore works on the same target; names it.
+        RefusedError: the plan itself says why it must not be executed, too little space for instance; or it
+            wants Octopus stopped, and nobody says that it was (``fence_needed``).
     """
     plan = system.catalogue.plans.get(request.plan_id)
     if request.digest != plan.digest:
@@ -55,18 +75,20 @@ def start_restore(system: System, request: StartRequest) -> Start:
             code="digest_mismatch",
         )
     _demand_startable(plan)
-    with system.catalogue.locks.hold(RESTORES, system.new_id()):  # two starts at once must see one another
-        run = _run_of(system, plan)
-        ticket = Ticket(RunKind.RESTORE, run.id, run.attempt)
-        refuse_while_restored(system, ticket, target_names(plan), waiting_too=True)
+    with system.catalogue.locks.hold(RESTORES, system.new_id()):  # a point and a start must see one another
+        run = _run_of(system, plan, request)
+        demand_fence(plan, run, hook=system.settings.octopus.stop_hook is not None)
         _refuse_while_point_is_made(system)
-        changed = changes_since(system, plan, resuming=run.attempt > 1)
-        if changed:
-            raise PlanChangedError(
-                f"Plan {plan.id} no longer holds: {' '.join(changed)}",
-                "Make a new plan, read it, and start it with its digest.",
-            )
-        open_run(system, run)
+        system.catalogue.targets.hold(run.id, run.attempt, target_names(plan))
+        try:
+            _demand_unchanged(system, plan, resuming=run.attempt > 1)
+            run = run.model_copy(update={"request": {**run.request, SUSPENDED: scopes_of(system, plan)}})
+            open_run(system, run)
+        except Exception:
+            system.catalogue.targets.let_go(run.id, remember=run.attempt > 1)
+            raise
+    suspend(system, run)
+    ticket = Ticket(run.kind, run.id, run.attempt)
     return Start("restore", ticket.as_payload(), f"restore-{run.id}-{run.attempt}", run.id)
 
 
@@ -83,20 +105,22 @@ def _refuse_while_point_is_made(system: System) -> None:
                 f"Recovery point run {run.id} is under way.",
                 f"Start the restore when it has ended (GET /api/recovery-points/{run.id}), or when its host "
                 "has been silent for ten minutes.",
+                run_id=run.id,
             )
 
 
-def _run_of(system: System, plan: Plan) -> Run:
+def _run_of(system: System, plan: Plan, request: StartRequest) -> Run:
     """The run of a plan: a new one, or the next attempt at the one that did not reach its end.
 
     Raises:
         LockedError: it is under way.
-        PlanChangedError: it succeeded.
+        PlanChangedError: it succeeded; or another one has worked on its targets since.
     """
-    runs = system.catalogue.runs.recent(RunKind.RESTORE, RECENT)
-    earlier = next((run for run in runs if run.request.get("plan_id") == plan.id), None)
-    if earlier is None:
-        return _new_run(system, plan)
+    run_id = system.catalogue.claims.run_for_key(f"plan/{plan.id}", system.new_id())
+    try:
+        earlier = system.catalogue.runs.get(RunKind.RESTORE, run_id)
+    except NotFoundError:
+        return _new_run(system, plan, run_id, request)
     if earlier.state is State.SUCCEEDED:
         raise PlanChangedError(
             f"Plan {plan.id} was executed by restore {earlier.id}.", "Make a new plan.", code="plan_executed"
@@ -105,8 +129,27 @@ def _run_of(system: System, plan: Plan) -> Run:
         raise LockedError(
             f"Restore {earlier.id} executes plan {plan.id} right now.",
             f"Follow it (GET /api/restores/{earlier.id}).",
+            run_id=earlier.id,
         )
-    return earlier.model_copy(update={"attempt": earlier.attempt + 1})
+    if not system.catalogue.targets.untouched_since(earlier.id):
+        raise PlanChangedError(
+            f"Restore {earlier.id} cannot go on: another one has worked on its targets since, so what it had "
+            "done may be gone.",
+            "Make a new plan.",
+            code="targets_taken",
+        )
+    by = {"fenced_by": request.fenced_by} if request.fenced_by else {}
+    again = {"attempt": earlier.attempt + 1, "request": {**earlier.request, **by}}
+    return earlier.model_copy(update=again)
+
+
+def _demand_unchanged(system: System, plan: Plan, *, resuming: bool) -> None:
+    changed = changes_since(system, plan, resuming=resuming)
+    if changed:
+        raise PlanChangedError(
+            f"Plan {plan.id} no longer holds: {' '.join(changed)}",
+            "Make a new plan, read it, and start it with its digest.",
+        )
 
 
 def _demand_startable(plan: Plan) -> None:
@@ -121,21 +164,26 @@ def _demand_startable(plan: Plan) -> None:
 
 
 def target_names(plan: Plan) -> list[str]:
-    """Every database and collection that a plan restores to, told apart by a prefix."""
+    """Every database and collection that a plan changes, told apart by a prefix."""
     state = plan.execution.target_state
-    return [f"database:{name}" for name in state.databases] + [f"collection:{c}" for c in state.collections]
+    databases = dict.fromkeys(state.databases)
+    for step in plan.execution.steps:
+        if isinstance(step, SwapStep):
+            databases |= dict.fromkeys(one for one in (step.restored, step.live, step.aside) if one)
+    return [f"database:{name}" for name in databases] + [f"collection:{c}" for c in state.collections]
 
 
-def _new_run(system: System, plan: Plan) -> Run:
+def _new_run(system: System, plan: Plan, run_id: str, request: StartRequest) -> Run:
     now = system.clock.now()
+    by = {"fenced_by": request.fenced_by} if request.fenced_by else {}
     return Run(
-        id=system.new_id(),
+        id=run_id,
         kind=RunKind.RESTORE,
         title=plan.summary,
         state=State.RUNNING,
         started_at=now,
         heartbeat_at=now,
-        request={"plan_id": plan.id, "digest": plan.digest, "targets": target_names(plan)},
+        request={"plan_id": plan.id, "digest": plan.digest, "targets": target_names(plan), **by},
         steps=tuple(
             StepState(id=step.id, title=step.title, checklist=step.checklist) for step in plan.execution.steps
         ),
@@ -146,47 +194,76 @@ def restore(ctx: Context, payload: dict[str, Any]) -> Generator[Task, Any, Any]:
     """The workflow of a restore. The first step that fails ends it; what was done is kept."""
     ticket = Ticket.of(payload).as_payload()
     try:
-        groups = (yield ctx.activity("begin_restore", payload))["groups"]
+        groups = (yield from persistently(ctx, "begin_restore", payload))["groups"]
         for kind, first, beyond in groups:
             yield from _group(ctx, ticket, kind, range(first, beyond))
     except ActivityFailedError as failure:
-        return (yield ctx.activity("end_restore", {**ticket, "error": failure.as_dict()}))
-    return (yield ctx.activity("end_restore", ticket))
+        return (yield from persistently(ctx, "end_restore", {**ticket, "error": failure.as_dict()}))
+    return (yield from persistently(ctx, "end_restore", ticket))
 
 
 def _group(ctx: Context, ticket: dict[str, Any], kind: str, indexes: range) -> Generator[Task, Any]:
     payloads = [{**ticket, "index": index} for index in indexes]
     if kind == "collection":
-        # One collection that fails does not stop the others: they are as needed without it.
-        results = yield from windowed(ctx, "restore_step", payloads, COLLECTIONS_AT_ONCE)
-        for payload, result in zip(payloads, results, strict=True):
-            if isinstance(result, ActivityFailedError):
-                if not result.retryable:
-                    raise result
-                yield from persistently(ctx, "restore_step", payload)
+        yield from collections(ctx, "restore_step", payloads, STEP_PATIENCE)
         return
     for payload in payloads:
-        if kind == "health":
-            pause = FIRST_PAUSE_SECONDS
-            while (yield from persistently(ctx, "await_health", payload))["again"]:
+        if kind in _AWAITED:
+            name, pause, longest = _AWAITED[kind]
+            while (yield from persistently(ctx, name, payload, lock_patience=STEP_PATIENCE))["again"]:
                 yield ctx.timer(pause)
-                pause = min(pause * PAUSE_GROWS, LONGEST_PAUSE_SECONDS)
+                pause = min(pause * PAUSE_GROWS, longest)
         else:
-            yield from persistently(ctx, "restore_step", payload)
+            yield from persistently(ctx, "restore_step", payload, lock_patience=STEP_PATIENCE)
+
+
+def collections(
+    ctx: Context, name: str, payloads: list[dict[str, Any]], lock_patience: timedelta
+) -> Generator[Task, Any]:
+    """All collections, some at once. One that fails does not stop the others, which are as needed.
+
+    Args:
+        ctx: the workflow's context.
+        name: the activity that does one of them.
+        payloads: one per collection.
+        lock_patience: how long each waits for a lock.
+
+    Raises:
+        ActivityFailedError: one failed; the others have ended all the same.
+    """
+    results = yield from windowed(ctx, name, payloads, COLLECTIONS_AT_ONCE)
+    failures = [
+        result for result in results if isinstance(result, ActivityFailedError) and not result.retryable
+    ]
+    for payload, result in zip(payloads, results, strict=True):
+        if isinstance(result, ActivityFailedError) and result.retryable:
+            try:
+                yield from persistently(ctx, name, payload, lock_patience=lock_patience)
+            except ActivityFailedError as failure:
+                failures.append(failure)
+    if failures:
+        raise failures[0]
 
 
 def begin_restore(system: System, payload: dict[str, Any]) -> dict[str, Any]:
-    """Activity: open the run, and tell the steps in groups of one kind: ``[kind, first, beyond]``."""
+    """Activity: open the run, and tell the steps in groups of one kind: ``[kind, first, beyond]``.
+
+    Raises:
+        LockedError: another run took the targets over meanwhile.
+    """
     ticket = Ticket.of(payload)
     run = system.catalogue.runs.get(ticket.kind, ticket.run_id)
     run = open_run(system, run.model_copy(update={"attempt": ticket.attempt}))
     if run.ended:
         return {"groups": []}
     plan = system.catalogue.plans.get(run.request["plan_id"])
-    return {"groups": list(_groups(plan))}
+    system.catalogue.targets.hold(run.id, run.attempt, target_names(plan))
+    suspend(system, run)
+    return {"groups": list(groups_of(plan))}
 
 
-def _groups(plan: Plan) -> Iterator[list[Any]]:
+def groups_of(plan: Plan) -> Iterator[list[Any]]:
+    """The steps of a plan in groups of one kind: ``[kind, first, beyond]``."""
     first = 0
     for kind, steps in groupby(plan.execution.steps, key=lambda step: step.kind):
         beyond = first + len(list(steps))
@@ -207,55 +284,58 @@ def restore_step(system: System, payload: dict[str, Any]) -> dict[str, Any]:
             meaning="The restore stops where it is.",
         )
     step = plan.execution.steps[payload["index"]]
-    if run.step(step.id).state is State.SUCCEEDED:
+    lift_when_done(system, run)
+    again = isinstance(step, FenceStep) and fence_again(plan, run, step, ticket.attempt)
+    if run.step(step.id).state is State.SUCCEEDED and not again:
         return {}
-    with working(system, ticket, step.id) as work:
+    with working(system, ticket, step.id, alone=True, keep=isinstance(step, CollectionStep)) as work:
         restore_steps.perform(Job(system, ticket, plan, work), step)
     return {}
 
 
-def await_health(system: System, payload: dict[str, Any]) -> dict[str, Any]:
-    """Activity: one look at the Octopus API; ``again`` says whether to look once more."""
-    ticket = Ticket.of(payload)
-    run = system.catalogue.runs.get(ticket.kind, ticket.run_id)
-    step = system.catalogue.plans.get(run.request["plan_id"]).execution.steps[payload["index"]]
-    state = run.step(step.id)
-    if state.state is State.SUCCEEDED:
-        return {"again": False}
-    if system.octopus is None:
-        raise InvalidSettingsError("OCTOPUS_API_URL is no longer set.", "Set it, and resume the restore.")
-    deadline = system.settings.octopus.wait_seconds
-    found = system.octopus.health()
-    waited = (system.clock.now() - (state.started_at or system.clock.now())).total_seconds()
-    if not found.healthy and waited < deadline:
-        note = (
-            f"start the Octopus API now; waiting since {waited:.0f} s of {deadline} s ({found.detail[:80]})"
-        )
-        mark_waiting(system, ticket, step.id, note)
-        return {"again": True}
-    with working(system, ticket, step.id) as work:
-        judgement = judge_health(found.status, waited, float(deadline))
-        work.evidence |= judgement.as_json()
-        if not judgement.passed:
-            raise ProofFailedError(
-                " ".join(judgement.mismatches),
-                "The data is restored. Start the API, look at its log, and check it by hand.",
-                meaning="Checklist items 4 and 5 are open.",
-            )
-        work.note = f"{found.milliseconds} ms"
-    return {"again": False}
-
-
 def end_restore(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """Activity: write down how the restore ended, with its report."""
-    ticket = Ticket.of(payload)
-
-    def reported(run: Run) -> dict[str, Any]:
-        plan = system.catalogue.plans.get(run.request["plan_id"])
-        point_id = plan.execution.target.recovery_point_id
-        made = report(run, plan, system.catalogue.points.get(point_id) if point_id else None)
-        return {"report": made, "report_text": report_text(made)}
-
-    run = end_run(system, ticket, error=error_in(payload), result=reported)
-    system.catalogue.reports.save(run.id, run.attempt, run.result["report"])
+    run = end(system, Ticket.of(payload), error_in(payload))
     return {"state": run.state.value}
+
+
+def end(system: System, ticket: Ticket, error: ErrorInfo | None = None) -> Run:
+    """End a restore: its state, what it left where it did not come to its end, its report; timers go on.
+
+    May be repeated.
+
+    Args:
+        system: the system.
+        ticket: the run and the attempt.
+        error: why it failed, where no step of its own says so.
+
+    Returns:
+        The run as it ended, whole.
+
+    Raises:
+        ConflictError: a later attempt works on the run.
+    """
+    run = system.catalogue.runs.get(ticket.kind, ticket.run_id)
+    plan = system.catalogue.plans.get(run.request["plan_id"])
+    whole_way = all(step.state is State.SUCCEEDED for step in run.steps)
+    left: list[Left] = [] if whole_way else left_behind(system, run, plan)
+    if error is None and run.cancel:
+        error = ErrorInfo.model_validate(cancelled_error(run, run.cancel).as_dict())
+    key = f"result/{ticket.attempt}"
+    point_id = plan.execution.target.recovery_point_id
+    point = system.catalogue.points.get(point_id) if point_id else None
+
+    def kept(ended: Run) -> dict[str, Any]:  # before the state says that it ended: who sees that wants it
+        whole = system.catalogue.runs.whole(ended.model_copy(update={"result": {}}))
+        made = reports.made(system, whole, plan, point)
+        result = {"report": made, "report_text": report_text(made), "left": as_json(left)}
+        system.catalogue.runs.save_part(ended.id, key, result)
+        return {KEPT: key}
+
+    run = end_run(system, ticket, error=error, findings=findings_of(left), result=kept)
+    whole = system.catalogue.runs.whole(run)
+    reports.keep(system, whole, whole.result["report"])
+    lift_at_end(system, run, left)
+    keep_measures(system, run, plan)
+    system.catalogue.targets.let_go(run.id, remember=run.state is not State.SUCCEEDED)
+    return whole

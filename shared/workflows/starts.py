@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +15,21 @@ from shared.planning.due import DueSlot, SlotStatus, due, latest_slot
 from shared.workflows.backups import backup_steps
 from shared.workflows.points import point_steps
 from shared.workflows.runs import Start, Ticket, claim_slot, end_run, error_in, open_run
+from shared.workflows.suspending import demand_none_half_restored, skip_suspended, suspended
 
 SQL_KINDS = {"sql_full": Kind.FULL, "sql_differential": Kind.DIFFERENTIAL, "sql_log": Kind.LOG}
 """The timers that back SQL Server up."""
 
+DRILL = "drill"
+"""The timer of drills. No other timer makes up for one that was missed, for it would come at any hour. One
+that failed is not repeated, because it has told what there is to know; one whose host died is taken over."""
+
 CATCHING_UP = "sql_log"
 """The timer that fires most often: its ticks also start what other timers missed or failed at."""
+
+
+type NewRun = Callable[[System, Ticket, dict[str, Any], datetime | None], Run]
+"""Makes a run as it is before its first step: of the system, the ticket, the request and the slot."""
 
 
 def tick(system: System, timer: str) -> list[Start]:
@@ -37,12 +46,18 @@ def tick(system: System, timer: str) -> list[Start]:
     watched = schedules(system)
     if timer != CATCHING_UP:
         watched = {name: expression for name, expression in watched.items() if name == timer}
+    held, databases = suspended(system), system.settings.sqlserver.databases
+    # Not claimed, so that a slot that is the latest when the suspension is lifted is made up for then.
+    watched = {name: expr for name, expr in watched.items() if not held.stops(name, databases)}
     claims = {
         name: claim
         for name, expression in watched.items()
         if (claim := claim_of(system, name, latest_slot(expression, now)))
     }
     statuses = {name: slot_status(system, claim, now) for name, claim in claims.items()}
+    drill = statuses.get(DRILL)
+    if (drill is None and timer != DRILL) or (drill is not None and not drill.dead):
+        watched.pop(DRILL, None)
     slots = due(watched, statuses, now).slots
     if any(
         slot.timer == "sql_full" for slot in slots
@@ -63,6 +78,8 @@ def schedules(system: System) -> dict[str, str]:
         }
     if system.has_qdrant and system.has_sqlserver:
         wanted["recovery_point"] = given.recovery_point
+    if system.settings.drill.enabled:
+        wanted[DRILL] = given.drill
     return wanted
 
 
@@ -86,17 +103,30 @@ def _slot_start(system: System, slot: DueSlot, claim: Claim | None) -> Start:
     """The start of a slot's run: a new run, or the next attempt at the claim's."""
     kind = SQL_KINDS.get(slot.timer)
     run_id = claim.run_id if claim and slot.attempt > 1 else system.new_id()
-    ticket = Ticket(RunKind.BACKUP if kind else RunKind.RECOVERY_POINT, run_id, slot.attempt)
+    ticket = Ticket(_kind_of(slot.timer), run_id, slot.attempt)
     stamp = slot.slot.isoformat().replace("+00:00", "Z")
     request = {"backup_kind": kind.value} if kind else {}
     payload = ticket.as_payload(timer=slot.timer, slot=stamp, request=request)
     digits = "".join(filter(str.isdigit, stamp))
     return Start(
-        workflow="sql_backup" if kind else "make_recovery_point",
+        workflow=_WORKFLOWS[ticket.kind],
         payload=payload,
         instance_id=f"{slot.timer}-{digits}-{slot.attempt}",
         run_id=ticket.run_id,
     )
+
+
+def _kind_of(timer: str) -> RunKind:
+    if timer in SQL_KINDS:
+        return RunKind.BACKUP
+    return RunKind.DRILL if timer == DRILL else RunKind.RECOVERY_POINT
+
+
+_WORKFLOWS = {
+    RunKind.BACKUP: "sql_backup",
+    RunKind.RECOVERY_POINT: "make_recovery_point",
+    RunKind.DRILL: "perform_drill",
+}
 
 
 def start_backup(system: System, request: BackupRequest, key: str | None = None) -> Start:
@@ -118,15 +148,39 @@ def start_backup(system: System, request: BackupRequest, key: str | None = None)
             code="unknown_database",
         )
     what = {"backup_kind": request.kind.value, "databases": list(request.databases)}
-    return _person_start(system, RunKind.BACKUP, what, key)
+    return person_start(system, RunKind.BACKUP, what, key)
 
 
 def start_point(system: System, request: PointRequest, key: str | None = None) -> Start:
-    """A recovery point that a person asked for; ``key`` as in ``start_backup``."""
-    return _person_start(system, RunKind.RECOVERY_POINT, {"name": request.name}, key)
+    """A recovery point that a person asked for; ``key`` as in ``start_backup``.
+
+    Raises:
+        RefusedError: a restore has left half restored what the point would be made of.
+    """
+    demand_none_half_restored(system)
+    what = {"name": request.name} | ({"pinned": True} if request.pinned else {})
+    return person_start(system, RunKind.RECOVERY_POINT, what, key)
 
 
-def _person_start(system: System, kind: RunKind, request: dict[str, Any], key: str | None) -> Start:
+def person_start(
+    system: System,
+    kind: RunKind,
+    request: dict[str, Any],
+    key: str | None,
+    make: NewRun | None = None,
+) -> Start:
+    """The start of a run that a person asked for, which is written down at once.
+
+    Args:
+        system: the system.
+        kind: what is executed.
+        request: what was asked for, as the run keeps it.
+        key: the caller's idempotency key; the same key gives the same run.
+        make: makes the run; ``new_run`` if None.
+
+    Raises:
+        RefusedError: the key was used for another request.
+    """
     run_id = system.new_id()
     if key:
         run_id = system.catalogue.claims.run_for_key(f"{kind.value}/{key}", run_id)
@@ -134,7 +188,7 @@ def _person_start(system: System, kind: RunKind, request: dict[str, Any], key: s
     try:
         known = system.catalogue.runs.get(kind, run_id)
     except NotFoundError:
-        open_run(system, new_run(system, ticket, request, None))
+        open_run(system, (make or new_run)(system, ticket, request, None))
     else:
         if known.request != request:
             raise RefusedError(
@@ -143,7 +197,7 @@ def _person_start(system: System, kind: RunKind, request: dict[str, Any], key: s
                 code="idempotency_key_reused",
             )
     return Start(
-        workflow="sql_backup" if kind is RunKind.BACKUP else "make_recovery_point",
+        workflow=_WORKFLOWS[kind],
         payload=ticket.as_payload(request=request),
         instance_id=f"{kind.value}-{run_id}",
         run_id=run_id,
@@ -181,6 +235,31 @@ def new_run(system: System, ticket: Ticket, request: Mapping[str, Any], slot: da
     )
 
 
+def slot_of(payload: Mapping[str, Any]) -> datetime | None:
+    """The slot (UTC) that a run was started for; None where a person started it."""
+    return datetime.fromisoformat(payload["slot"]) if "slot" in payload else None
+
+
+def claim_for(system: System, ticket: Ticket, payload: Mapping[str, Any]) -> str | None:
+    """Take the slot that a run was started for, if it was started for one.
+
+    Returns:
+        None if the run may go on; otherwise a sentence that says whose the slot is.
+    """
+    slot = slot_of(payload)
+    if slot is None:
+        return None
+    claim = Claim(
+        timer=payload["timer"],
+        slot=slot,
+        run_kind=ticket.kind,
+        run_id=ticket.run_id,
+        attempt=ticket.attempt,
+        claimed_at=system.clock.now(),
+    )
+    return claim_slot(system, claim)
+
+
 def begin_run(system: System, payload: dict[str, Any]) -> dict[str, Any]:
     """Activity: claim the slot, if the run is for one, and open the run or take its earlier attempt over.
 
@@ -188,23 +267,19 @@ def begin_run(system: System, payload: dict[str, Any]) -> dict[str, Any]:
         ``go``: whether to go on; ``steps``: ids of what is to be done; ``why`` where it is not to go on.
     """
     ticket = Ticket.of(payload)
-    slot = datetime.fromisoformat(payload["slot"]) if "slot" in payload else None
-    if slot is not None:
-        claim = Claim(
-            timer=payload["timer"],
-            slot=slot,
-            run_kind=ticket.kind,
-            run_id=ticket.run_id,
-            attempt=ticket.attempt,
-            claimed_at=system.clock.now(),
-        )
-        taken = claim_slot(system, claim)
-        if taken:
-            return {"go": False, "why": taken}
+    slot = slot_of(payload)
+    taken = claim_for(system, ticket, payload)
+    if taken:
+        return {"go": False, "why": taken}
     run = open_run(system, new_run(system, ticket, payload["request"], slot))
     if run.ended:
         return {"go": False, "why": f"Run {run.id} has ended already: {run.state}."}
-    return {"go": True, "steps": [step.id for step in run.steps if step.state is not State.SUCCEEDED]}
+    if slot is not None:
+        run = skip_suspended(system, ticket, run)
+        if run.ended:
+            return {"go": False, "why": f"Run {run.id} was skipped: {run.steps[0].note}"}
+    done = (State.SUCCEEDED, State.SKIPPED)
+    return {"go": True, "steps": [step.id for step in run.steps if step.state not in done]}
 
 
 def close_run(system: System, payload: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from shared.workflows.registry import WORKFLOWS, activities
 from tests.app.served import SETTINGS
 from tests.servers import NEVER, ROOT
 
-TIMERS = ("sql_full", "sql_differential", "sql_log", "recovery_point", "history_purge")
+TIMERS = ("sql_full", "sql_differential", "sql_log", "recovery_point", "history_purge", "drill")
 ROUTES = {
     ("POST", "backups"): "start_backup",
     ("GET", "backups"): "list_backups",
@@ -20,10 +20,15 @@ ROUTES = {
     ("POST", "recovery-points"): "start_recovery_point",
     ("GET", "recovery-points"): "list_recovery_points",
     ("GET", "recovery-points/{id}"): "get_recovery_point",
+    ("POST", "recovery-points/{id}/pin"): "pin_recovery_point",
     ("POST", "restores/plan"): "plan_restore",
     ("POST", "restores"): "start_restore",
     ("GET", "restores"): "list_restores",
     ("GET", "restores/{id}"): "get_restore",
+    ("POST", "restores/{id}/cancel"): "cancel_restore",
+    ("POST", "drills"): "start_drill",
+    ("GET", "drills"): "list_drills",
+    ("GET", "drills/{id}"): "get_drill",
     ("GET", "status"): "status",
     ("GET", "health"): "health",
 }
@@ -92,7 +97,7 @@ def test_every_workflow_and_activity_is_registered_under_its_own_name(functions:
 
 
 def test_whatever_starts_a_workflow_has_a_durable_client(functions: Bindings) -> None:
-    starters = {"start_backup", "start_recovery_point", "start_restore", *TIMERS}
+    starters = {"start_backup", "start_recovery_point", "start_restore", "start_drill", *TIMERS}
     assert set(triggers(functions, "durableClient")) == starters
 
 

@@ -18,7 +18,7 @@ SOUND = {
     "QDRANT_URLS": "http://127.0.0.1:9",
     **{
         f"{timer}_SCHEDULE": NEVER
-        for timer in ("SQL_FULL", "SQL_DIFFERENTIAL", "SQL_LOG", "RECOVERY_POINT", "HISTORY_PURGE")
+        for timer in ("SQL_FULL", "SQL_DIFFERENTIAL", "SQL_LOG", "RECOVERY_POINT", "HISTORY_PURGE", "DRILL")
     },
 }
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from azure.storage.blob import StandardBlobTier
 
 from shared.errors import LockedError, StoreError, UnreachableError
 from shared.model.backups import Kind, Verification
@@ -144,3 +145,14 @@ def test_after_a_restore_in_place_the_vectors_of_later_agents_are_reported(world
     orphans = next(step for step in run.steps if step.id.endswith("-orphans"))
     assert orphans.evidence["collections_without_agent"] == [f"agent_{newcomer.id.hex}"]
     assert "full" in kinds(world)
+
+
+def test_what_is_archived_is_brought_online_first(world: World) -> None:
+    full = world.back_up(Kind.FULL).steps[0].evidence["backup_id"]
+    world.make_point("whole")
+    (blob,) = world.system.catalogue.backups.get(full).blobs
+    world.storage.get_blob_client(blob.container, blob.name).set_standard_blob_tier(StandardBlobTier.ARCHIVE)
+    plan = world.plan({"recovery_point": "whole"})
+    assert plan.execution.steps[0].kind == "rehydrate"
+    run = world.restore(plan)
+    assert run.steps[0].evidence == {"blobs": 1, "online": 1}

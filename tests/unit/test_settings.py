@@ -95,3 +95,59 @@ def test_the_fingerprint_changes_with_what_a_restore_uses_and_not_with_a_passwor
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_what_is_generated_from_the_settings_is_current(name: str) -> None:
     assert (ROOT / name).read_text("utf-8") == FILES[name](), "stale: run `make generate`"
+
+
+DRILL = {
+    "DRILL_SQLSERVER_CONNECTION": f"SERVER=tcp:drill,1433;UID=u;PWD={PASSWORD}",
+    "DRILL_QDRANT_URLS": "http://drill:6333",
+    "DRILL_QDRANT_API_KEY": "drill-key",
+}
+
+
+def test_drills_have_servers_of_their_own_and_everything_else_in_common(settings: pytest.MonkeyPatch) -> None:
+    for name, value in {**DRILL, "QDRANT_FREE_BYTES": "1", "QDRANT_RESTORE_API_KEY": "live-key"}.items():
+        settings.setenv(name, value)
+    live = load()
+    practised = live.for_drill()
+    assert practised.sqlserver.connection == live.drill.sqlserver_connection
+    assert practised.qdrant.urls == ("http://drill:6333",)
+    assert practised.qdrant.api_key is not None
+    assert practised.qdrant.api_key.get_secret_value() == "drill-key"
+    assert practised.qdrant.restore_api_key is None, "the live servers' key goes to no other"
+    assert practised.qdrant.free_bytes is None
+    assert practised.storage == live.storage
+    assert practised.sqlserver.databases == live.sqlserver.databases
+    assert load().for_drill() != live
+
+
+def test_where_none_is_named_a_drill_has_the_live_servers(settings: pytest.MonkeyPatch) -> None:
+    found = load()
+    assert found.for_drill() == found
+
+
+def test_a_timer_for_drills_needs_servers_for_them(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("DRILL_ENABLED", "true")
+    with pytest.raises(InvalidSettingsError) as caught:
+        load()
+    for name in ("DRILL_SQLSERVER_CONNECTION", "DRILL_QDRANT_URLS"):
+        assert f"{name}: is needed because DRILL_ENABLED is true" in caught.value.message
+    for name, value in DRILL.items():
+        settings.setenv(name, value)
+    assert load().drill.enabled
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DRILL_SQLSERVER_CONNECTION", "Server=TCP:SQL,1433;UID=other;PWD=x"),
+        ("DRILL_QDRANT_URLS", "http://drill:6333,http://b:6333/"),
+    ],
+)
+def test_the_live_servers_are_no_servers_for_drills_unless_that_is_said(
+    settings: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    settings.setenv(name, value)
+    with pytest.raises(InvalidSettingsError, match=name):
+        load()
+    settings.setenv("DRILL_ON_LIVE_SERVERS", "true")
+    assert load().drill.on_live

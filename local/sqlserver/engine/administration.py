@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import apsw
-
 from local.sqlserver.engine import database as databases
 from local.sqlserver.engine.backup import BackupJob
+from local.sqlserver.engine.consistency import check_database
 from local.sqlserver.engine.database import Database
-from local.sqlserver.engine.errors import SqlError, unsupported
+from local.sqlserver.engine.errors import SqlError, message, unsupported
 from local.sqlserver.engine.events import Done, Event, Message
 from local.sqlserver.engine.headers import HeaderReader
+from local.sqlserver.engine.resolver import Resolver
 from local.sqlserver.engine.restore import RestoreJob
-from local.sqlserver.engine.storage import open_database
+from local.sqlserver.engine.security import Security
 from local.sqlserver.syntax import commands, tree
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Administration:
         self._session = session
         self._instance = session.instance
         self._evaluate = evaluate
+        self._may = session.instance.permissions
 
     def run(self, node: tree.Node) -> Iterator[Event]:
         """Run the statement."""
@@ -77,23 +78,26 @@ class Administration:
     def _change(self, node: tree.Node) -> Iterator[Event]:
         match node:
             case commands.CreateDatabase(name, files):
-                self._instance.create_database(name, files)
+                self._may.demand_new_database(self._session)
+                self._instance.create_database(name, files, self._session.user)
             case commands.DropDatabase():
                 self._drop_databases(node)
             case commands.AlterDatabase():
                 yield from self._alter_database(node)
             case commands.Credential():
                 self._credential(node)
-            case commands.Login("CREATE", name, password):
-                self._instance.create_login(name, password)
-            case commands.Login(_, name):
-                self._instance.drop_login(name)
+            case commands.Login():
+                self._login(node)
+            case commands.User() | commands.Membership() | commands.Permission():
+                Security(self._session).run(node)
+            case commands.SetIdentityInsert(table, on):
+                self._identity_insert(table, on)
             case commands.Kill(spid):
                 self._kill(spid)
             case commands.WaitFor(delay):
                 self._session.sleep(_seconds(str(self._evaluate(delay))))
             case commands.CheckDatabase():
-                yield from self._check(node)
+                yield from check_database(self._session, node)
             case _:
                 raise unsupported(type(node).__name__)
 
@@ -123,6 +127,12 @@ class Administration:
     def _others_using(self, database: Database) -> list[Session]:
         return [s for s in self._instance.sessions_using(database) if s is not self._session]
 
+    def _demand_alter(self, database: Database, refusal: SqlError) -> None:
+        if not (
+            self._may.owns(self._session, database) or self._may.server(self._session, "ALTER ANY DATABASE")
+        ):
+            raise refusal
+
     def _drop_databases(self, node: commands.DropDatabase) -> None:
         for name in node.names:
             database = self._instance.find(name)
@@ -132,6 +142,7 @@ class Administration:
                 raise SqlError(3701, "drop", "database", name)
             if database.is_system:
                 raise SqlError(3708, "drop", "database", name, "database")
+            self._demand_alter(database, SqlError(3701, "drop", "database", name))
             if self._instance.sessions_using(database):
                 raise SqlError(3702, database.name)
             self._instance.drop(database)
@@ -142,6 +153,7 @@ class Administration:
         database = self._instance.find(name)
         if database is None:
             raise SqlError(5011, name).followed_by(5069)
+        self._demand_alter(database, SqlError(5011, name).followed_by(5069))
         state = database.state
         if state.state == databases.RESTORING or (
             state.state == databases.OFFLINE and node.option not in ("ONLINE", "OFFLINE")
@@ -178,7 +190,7 @@ class Administration:
         self._instance.rename(database, name)
         for session in users:
             session.database = name
-        yield Message(0, f"The database name '{name}' has been set.", 0)
+        yield message(5021, "database", name)
 
     def _set_recovery(self, database: Database, model: str) -> None:
         """Without the full log there is no chain; it begins again with a data backup."""
@@ -207,28 +219,29 @@ class Administration:
             case "ONLINE":
                 state.state = databases.ONLINE
 
-    def _check(self, node: commands.CheckDatabase) -> Iterator[Event]:
-        database = self._session.open(node.database or self._session.database)
-        connection = open_database(database.data_path)
-        try:
-            found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
-        except apsw.Error as error:
-            found = [str(error)]
-        finally:
-            connection.close()
-        if found != ["ok"]:
-            errors = SqlError(8928, 0, 0, 0, 0, "Unknown", 1, 0)
-            raise errors.followed_by(8989, 0, len(found), database.name)
-        if "NO_INFOMSGS" not in node.options:
-            yield Message(
-                8989,
-                f"CHECKDB found 0 allocation errors and 0 consistency errors in database '{database.name}'.",
-                10,
-            )
-
     # --- credentials and sessions
 
+    def _login(self, node: commands.Login) -> None:
+        self._may.demand_server(self._session, "ALTER ANY LOGIN")
+        if node.action == "CREATE":
+            self._instance.logins.create(node.name, node.password, node.default_database)
+        else:
+            self._instance.logins.drop(node.name)
+        self._instance.save()
+
+    def _identity_insert(self, parts: tree.NameParts, on: bool) -> None:
+        resolver = Resolver(self._session, {})
+        database, table = resolver.find(parts)
+        self._may.demand_table(self._session, database, table, "ALTER")
+        if not any(column.identity for column in table.columns):
+            raise SqlError(8106, ".".join(parts))
+        settings = self._session.settings
+        if on and settings.identity_insert not in (None, table.storage_name):
+            raise SqlError(8107, settings.identity_insert, ".".join(parts))
+        settings.identity_insert = table.storage_name if on else None
+
     def _credential(self, node: commands.Credential) -> None:
+        self._may.demand_server(self._session, "ALTER ANY CREDENTIAL")
         credentials = self._instance.credentials
         key = next((name for name in credentials if name.casefold() == node.name.casefold()), None)
         if node.action == "CREATE" and key is not None:
@@ -251,6 +264,8 @@ class Administration:
         self._instance.save()
 
     def _kill(self, spid: int) -> None:
+        if not self._may.server(self._session, "ALTER ANY CONNECTION"):
+            raise SqlError(6102)
         if spid == self._session.spid:
             raise SqlError(6104)
         if spid < 1 or spid > 32767:

@@ -103,6 +103,9 @@ class BackupJob:
 
     def _check_database(self, database: Database) -> None:
         state = database.state
+        if not self._instance.permissions.may_enter(self._session, database):
+            raise SqlError(916, self._session.user, database.name)
+        self._instance.permissions.demand_database(self._session, database, self._command)
         if database.name == "tempdb":
             raise SqlError(3147)
         if state.state == databases.RESTORING:
@@ -157,6 +160,7 @@ class BackupJob:
         except BaseException:
             for target in targets:
                 target.abandon()
+            self._put_back_in_service(database)
             raise
         finally:
             if self._session.progress is not None:
@@ -332,6 +336,21 @@ class BackupJob:
         last = database.log.last()
         state.redo_time = last.time if last else None
         self._instance.save()
+
+    def _put_back_in_service(self, database: Database) -> None:
+        """A tail that was not backed up is still there: both happen or neither does.
+
+        Microsoft on BACKUP LOG: the tail is backed up and the database taken into RESTORING "atomically".
+        """
+        state = database.state
+        if "NORECOVERY" in self._options and state.state == databases.RESTORING:
+            state.state, state.redo_lsn, state.redo_time, state.untouched = (
+                databases.ONLINE,
+                None,
+                None,
+                False,
+            )
+            self._instance.save()
 
     def _complete(self, database: Database, guid: str, part: Range) -> None:
         """Change what the next backups build on."""

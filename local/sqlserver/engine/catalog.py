@@ -23,6 +23,13 @@ CREATE TABLE IF NOT EXISTS _schemas (schema_id INTEGER PRIMARY KEY,
     name TEXT COLLATE ci_as NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS _identities (object_id INTEGER PRIMARY KEY, last INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS _state (id INTEGER PRIMARY KEY CHECK (id = 1), applied INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS _users (user_id INTEGER PRIMARY KEY, name TEXT COLLATE ci_as NOT NULL UNIQUE,
+    login TEXT COLLATE ci_as NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS _members (role TEXT NOT NULL, user_id INTEGER NOT NULL,
+    PRIMARY KEY (role, user_id)) STRICT;
+CREATE TABLE IF NOT EXISTS _rights (permission TEXT NOT NULL, securable TEXT NOT NULL,
+    user_id INTEGER NOT NULL, denied INTEGER NOT NULL,
+    PRIMARY KEY (permission, securable, user_id)) STRICT;
 INSERT OR IGNORE INTO _schemas VALUES (1, 'dbo'), (2, 'guest'), (3, 'INFORMATION_SCHEMA'), (4, 'sys');
 """
 
@@ -219,6 +226,9 @@ class Catalog:
             self._connection.execute(
                 f"DELETE FROM {self._prefix}.{name} WHERE object_id = ?", (table.object_id,)
             )
+        self._connection.execute(
+            f"DELETE FROM {self._prefix}._rights WHERE securable = ?", (f"object:{table.object_id}",)
+        )
 
     def add_schema(self, name: str) -> None:
         """Add a schema."""
@@ -243,3 +253,11 @@ class Catalog:
             (table.object_id, value),
         )
         return int(value)
+
+    def raise_identity(self, table: TableInfo, value: int) -> None:
+        """A value was given for the identity column: the next one is beyond it."""
+        self._connection.execute(
+            f"INSERT INTO {self._prefix}._identities VALUES (?, ?)"
+            " ON CONFLICT (object_id) DO UPDATE SET last = max(last, excluded.last)",
+            (table.object_id, value),
+        )

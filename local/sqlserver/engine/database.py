@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class State:
         untouched: while RESTORING: nothing was restored since BACKUP LOG … WITH NORECOVERY.
         redo_time: while RESTORING: commit time of the newest transaction that was applied, UTC.
         generation: counts up whenever the files are replaced.
+        owner: the login that created or restored it; its user here is ``dbo``.
     """
 
     id: int
@@ -82,6 +84,7 @@ class State:
     untouched: bool = False
     redo_time: str | None = None
     generation: int = 1
+    owner: str = "sa"
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> State:
@@ -151,10 +154,14 @@ class Database:
 
     def committed_table(self, schema: str, name: str) -> TableInfo | None:
         """A table as it was last committed, read apart from any session's transaction."""
+        return self.committed(lambda connection: Catalog(connection).find(schema, name))
+
+    def committed[T](self, read: Callable[[apsw.Connection], T]) -> T:
+        """What ``read`` finds in the data file as last committed, apart from any session's transaction."""
         with self._reader_lock:
             if self._reader is None:
                 self._reader = open_database(self.data_path)
-            return Catalog(self._reader).find(schema, name)
+            return read(self._reader)
 
     def create_files(self) -> None:
         """Make the files of a new, empty database."""

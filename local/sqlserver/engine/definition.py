@@ -73,7 +73,8 @@ class Definition:
     def _existing(self, parts: NameParts, missing: SqlError) -> tuple[Database, TableInfo]:
         database, schema, name = self._open(parts)
         table = self._session.catalog(database).find(schema, name)
-        if table is None:
+        may = self._session.instance.permissions
+        if table is None or not may.table(self._session, database, table, "ALTER"):
             raise missing
         self._session.lock(("table", database.id, table.object_id), EXCLUSIVE)
         return database, table
@@ -88,6 +89,7 @@ class Definition:
 
     def _create_table(self, node: tree.CreateTable) -> None:
         database, schema, name = self._open(node.table)
+        self._session.instance.permissions.demand_database(self._session, database, "CREATE TABLE")
         catalog = self._session.catalog(database)
         schemas = {s.casefold(): s for _, s in catalog.schemas()}
         if schema.casefold() not in schemas:
@@ -343,6 +345,7 @@ class Definition:
 
     def _create_schema(self, node: tree.CreateSchema) -> None:
         database, _, name = self._open((node.name,))
+        self._session.instance.permissions.demand_database(self._session, database, "CREATE SCHEMA")
         catalog = self._session.catalog(database)
         if name.casefold() in {s.casefold() for _, s in catalog.schemas()}:
             raise SqlError(2714, name).followed_by(2759)
@@ -352,6 +355,7 @@ class Definition:
 
     def _drop_schema(self, node: tree.DropSchema) -> None:
         database, _, name = self._open((node.name,))
+        self._session.instance.permissions.demand_database(self._session, database, "ALTER")
         catalog = self._session.catalog(database)
         if name.casefold() not in {s.casefold() for _, s in catalog.schemas()}:
             if node.if_exists:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from local.sqlserver.datatypes import DATETIME2, DATETIMEOFFSET, INTEGER_RANGES
 from local.sqlserver.engine.catalog import Catalog
 from local.sqlserver.engine.errors import SqlError
+from local.sqlserver.engine.identity import identity_functions
 from local.sqlserver.engine.storage import define, type_of_key
 from local.sqlserver.engine.values import convert, from_storage, to_datetime, to_storage
 
@@ -74,7 +75,8 @@ def _like_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
     return re.compile("".join(out), re.IGNORECASE | re.DOTALL)
 
 
-def _like(value: str | None, pattern: str | None, escape: str | None) -> int | None:
+def like(value: str | None, pattern: str | None, escape: str | None = None) -> int | None:
+    """LIKE: 1, 0 or, for a NULL, None."""
     if value is None or pattern is None:
         return None
     compiled = _like_pattern(pattern, escape)
@@ -221,7 +223,7 @@ def _datepart(part: str, stored: str | None) -> int | None:
 _PURE: dict[str, Callable[..., Any]] = {
     "cast": _cast,
     "try_cast": _try_cast,
-    "like": _like,
+    "like": like,
     "divide": _divide,
     "int": _int,
     "decimal": _decimal,
@@ -265,7 +267,6 @@ class Functions:
         for name, function in _PURE.items():
             define(session.connection, f"ts_{name}", function)
         instance = self._instance
-        user = lambda: session.user  # noqa: E731 -- one of many one-line answers
         local: dict[str, Callable[..., Any]] = {
             "newid": lambda: str(uuid.uuid4()).upper(),
             "sysutcdatetime": lambda: to_storage(DATETIME2, instance.clock()),
@@ -274,12 +275,6 @@ class Functions:
             "getdate": lambda: to_storage(DATETIME2, to_datetime(instance.local_now())),
             "current_timestamp": lambda: to_storage(DATETIME2, to_datetime(instance.local_now())),
             "sysdatetimeoffset": lambda: to_storage(DATETIMEOFFSET, instance.local_now()),
-            "suser_sname": user,
-            "suser_name": user,
-            "system_user": user,
-            "original_login": user,
-            "user_name": lambda: "dbo",
-            "current_user": lambda: "dbo",
             "host_name": lambda: session.identity.host,
             "app_name": lambda: session.identity.application,
             "scope_identity": lambda: session.last_identity,
@@ -296,12 +291,8 @@ class Functions:
             "object_name": lambda number, database=None: self._object_name(session, number, database),
             "serverproperty": instance.property,
             "databasepropertyex": lambda name, what: self._database_property(name, what),
-            "has_perms_by_name": lambda _o, _c, _p: int(instance.is_sysadmin(session.user)),
-            "is_srvrolemember": lambda role, login=None: self._role(session, role, login),
-            "is_member": lambda role: int(instance.is_sysadmin(session.user)) if role else None,
-            "has_dbaccess": lambda name: None if instance.find(name) is None else 1,
         }
-        for name, function in local.items():
+        for name, function in {**local, **identity_functions(session)}.items():
             define(session.connection, f"ts_{name}", function, pure=False)
 
     def _db_name(self, session: Session, number: int | None) -> str | None:
@@ -333,7 +324,9 @@ class Functions:
         database = session.open(parts[0] if len(parts) == 3 else None)
         schema = parts[-2] if len(parts) > 1 else "dbo"
         table = session.catalog(database).find(schema, parts[-1]) if parts else None
-        return table.object_id if table else None
+        if table is None or not self._instance.permissions.can_see(session, database, table):
+            return None
+        return table.object_id
 
     def _object_name(self, session: Session, number: int, database: int | None) -> str | None:
         found = self._instance.by_id(database) if database else None
@@ -353,21 +346,6 @@ class Functions:
             "collation": "SQL_Latin1_General_CP1_CI_AS",
         }
         return known.get(what.lower())
-
-    def _role(self, session: Session, role: str, login: str | None) -> int | None:
-        known = (
-            "sysadmin",
-            "dbcreator",
-            "serveradmin",
-            "securityadmin",
-            "processadmin",
-            "diskadmin",
-            "bulkadmin",
-            "public",
-        )
-        if role.lower() not in known:
-            return None
-        return int(role.lower() == "public" or self._instance.is_sysadmin(login or session.user))
 
 
 def _transaction_state(session: Session) -> int:

@@ -52,6 +52,7 @@ class HeaderReader:
     def run(self) -> Iterator[Event]:
         """Run it; every failure ends with 3013."""
         try:
+            self._instance.permissions.demand_new_database(self._session)
             if self._what == "VERIFYONLY":
                 yield from self._verify()
             else:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import hashlib
 import itertools
 import json
 import logging
-import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +19,13 @@ from local.sqlserver.engine import database as databases
 from local.sqlserver.engine.database import Database, FileInfo, State
 from local.sqlserver.engine.errors import SqlError, message
 from local.sqlserver.engine.events import Event, Message
+from local.sqlserver.engine.faults import Faults
 from local.sqlserver.engine.functions import Functions
 from local.sqlserver.engine.history import History
 from local.sqlserver.engine.interpreter import Interpreter
 from local.sqlserver.engine.locks import LockManager
+from local.sqlserver.engine.logins import ADMINISTRATOR, SYSTEM_USER, Logins
+from local.sqlserver.engine.permissions import Permissions
 from local.sqlserver.engine.procedures import Procedures
 from local.sqlserver.engine.session import Identity, Session, Variable
 from local.sqlserver.engine.views import Views
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 
 VERSIONS = {"2022": (16, 0, 4135, 4), "2025": (17, 0, 1000, 7)}
 FIRST_USER_SPID = 51
-SYSTEM_USER = "system"
 
 
 class LoginRefusedError(Exception):
@@ -72,6 +72,7 @@ class Instance:
         self.name = "STANDIN"
         self.release = VERSIONS[options.release]
         self.zone = dt.timezone(dt.timedelta(minutes=options.utc_offset))
+        self.faults = Faults(options.slow)
         self.locks = LockManager()
         self.functions = Functions(self)
         self.views = Views(self)
@@ -83,12 +84,12 @@ class Instance:
         self._register_path = options.data_dir / "register.json"
         self._databases: dict[str, Database] = {}
         self.credentials: dict[str, dict[str, Any]] = {}
-        self._logins: dict[str, str] = {}
         self._next_id = len(databases.SYSTEM_NAMES) + 1
         self.default_data = options.data_dir / "data"
         self.default_data.mkdir(parents=True, exist_ok=True)
-        self._load()
-        self._logins["sa"] = _hashed(password)
+        self.permissions = Permissions(self)
+        self.logins = Logins(password, self._load())
+        self.save()
         self.history = History(self)
         self._start_databases()
 
@@ -131,7 +132,7 @@ class Instance:
 
     def clock(self) -> dt.datetime:
         """Now, in UTC."""
-        return dt.datetime.now(dt.UTC)
+        return dt.datetime.now(dt.UTC) + self.faults.clock_shift
 
     def local_now(self) -> dt.datetime:
         """Now, as the server's own clock shows it."""
@@ -139,17 +140,18 @@ class Instance:
 
     # --- the register
 
-    def _load(self) -> None:
+    def _load(self) -> Mapping[str, Any]:
+        """Read the register, or begin one; returns the logins in it."""
         if not self._register_path.exists():
             for number, name in enumerate(databases.SYSTEM_NAMES, start=1):
                 self._new_database(name, number, model="FULL" if name == "model" else "SIMPLE")
-            self.save()
-            return
+            return {}
         raw = json.loads(self._register_path.read_text())
         self._databases = {s["name"].casefold(): Database(State.from_json(s)) for s in raw["databases"]}
         self.credentials = raw["credentials"]
-        self._logins = raw["logins"]
         self._next_id = raw["next_id"]
+        logins: dict[str, Any] = raw["logins"]
+        return logins
 
     def save(self) -> None:
         """Write the register; a crash leaves the old one or the new one."""
@@ -157,7 +159,7 @@ class Instance:
             raw = {
                 "databases": [d.as_json() for d in self._databases.values()],
                 "credentials": self.credentials,
-                "logins": self._logins,
+                "logins": self.logins.as_json(),
                 "next_id": self._next_id,
             }
             temporary = self._register_path.with_suffix(".new")
@@ -215,7 +217,9 @@ class Instance:
             None,
         )
 
-    def create_database(self, name: str, files: Mapping[str, tuple[str, str]]) -> Database:
+    def create_database(
+        self, name: str, files: Mapping[str, tuple[str, str]], owner: str = ADMINISTRATOR
+    ) -> Database:
         """Make a new, empty database; it takes its recovery model from ``model``.
 
         Raises:
@@ -226,6 +230,7 @@ class Instance:
                 raise SqlError(1801, name)
             model = self.database("model").state.recovery_model
             database = self._new_database(name, self.take_id(), model=model, files=files)
+            database.state.owner = owner
             self.save()
             return database
 
@@ -295,18 +300,17 @@ class Instance:
         Raises:
             LoginRefusedError: 18456 for a wrong name or password, 4060 for a database that cannot be opened.
         """
-        stored = self._logins.get(login.user.casefold())
         failed = message(18456, login.user)
-        if stored is None or login.integrated or not _matches(stored, login.password):
+        if login.integrated or not self.logins.admits(login.user, login.password):
             raise LoginRefusedError(failed)
         session = self.new_session(Identity(login.user, login.application, login.host))
-        if login.database:
-            try:
-                for _ in session.change_database(login.database):
-                    pass
-            except SqlError:
-                session.close()
-                raise LoginRefusedError(message(4060, login.database), failed) from None
+        database = login.database or self.logins.known(login.user).default_database
+        try:
+            for _ in session.change_database(database):
+                pass
+        except SqlError:
+            session.close()
+            raise LoginRefusedError(message(4060, database), failed) from None
         return session
 
     def new_session(self, identity: Identity) -> Session:
@@ -347,33 +351,6 @@ class Instance:
             s for s in self.sessions() if s.database.casefold() == database.name.casefold() and not s.killed
         ]
 
-    def is_sysadmin(self, login: str) -> bool:
-        """Whether a login may do everything: those that this server knows may."""
-        return login.casefold() in self._logins or login == SYSTEM_USER
-
-    def create_login(self, name: str, password: str) -> None:
-        """Add a login.
-
-        Raises:
-            SqlError: 15025, it exists.
-        """
-        with self._lock:
-            if name.casefold() in self._logins:
-                raise SqlError(15025, name)
-            self._logins[name.casefold()] = _hashed(password)
-            self.save()
-
-    def drop_login(self, name: str) -> None:
-        """Remove a login.
-
-        Raises:
-            SqlError: 15151, there is none.
-        """
-        with self._lock:
-            if self._logins.pop(name.casefold(), None) is None:
-                raise SqlError(15151, "drop", "login", name)
-            self.save()
-
     # --- running statements
 
     def interpret(self, session: Session, text: str, variables: Mapping[str, Variable]) -> Iterator[Event]:
@@ -383,14 +360,3 @@ class Instance:
     def call(self, session: Session, procedure: str, arguments: Sequence[Variable]) -> Iterator[Event]:
         """Run a procedure for a session."""
         return self.procedures.call(session, procedure, arguments)
-
-
-def _hashed(password: str) -> str:
-    salt = secrets.token_hex(8)
-    return f"{salt}:{hashlib.scrypt(password.encode(), salt=salt.encode(), n=1024, r=8, p=1).hex()}"
-
-
-def _matches(stored: str, password: str) -> bool:
-    salt, _, digest = stored.partition(":")
-    actual = hashlib.scrypt(password.encode(), salt=salt.encode(), n=1024, r=8, p=1).hex()
-    return secrets.compare_digest(actual, digest)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # After these the batch goes on with its next statement (unless XACT_ABORT is on); after others it ends.
-_STATEMENT_ERRORS = frozenset({515, 547, 1222, 1505, 2601, 2627, 2628, 3701, 3702, 8134, 8152, 50000, 512})
+_STATEMENT_ERRORS = frozenset(
+    {229, 515, 547, 1222, 1505, 2601, 2627, 2628, 3701, 3702, 8134, 8152, 8928, 50000, 512}
+)
 _BACKUP_ERRORS = range(3000, 4400)
 _DEADLOCK, _SNAPSHOT_CONFLICT = 1205, 3960
 _MAX_NESTING = 32

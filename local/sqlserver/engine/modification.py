@@ -117,9 +117,10 @@ class Modification:
             session.lock(("table", database.id, table.object_id), INTENT)
             session.lock(("writer", database.id, 0), EXCLUSIVE)
 
-    def _writer(self, database: Database, table: TableInfo) -> TableWriter:
+    def _writer(self, database: Database, table: TableInfo, permission: str) -> TableWriter:
         session = self._session
         session.check_usable(database)
+        session.instance.permissions.demand_table(session, database, table, permission)
         if database.state.read_only:
             raise SqlError(3906, database.name)
         writer = TableWriter(session, database, table)
@@ -132,7 +133,7 @@ class Modification:
         database, table = resolver.find(node.table.parts)
         columns = self._insert_columns(node, table)
         rows = self._insert_rows(node, columns, resolver)
-        writer = self._writer(database, table)
+        writer = self._writer(database, table, "INSERT")
         done: list[tuple[Row | None, Row | None]] = []
         for values in rows:
             row: Row = {}
@@ -146,6 +147,8 @@ class Modification:
                     kind, stored = self._default(column)
                 row[column.name] = writer.fit(column.name, stored, kind, "INSERT")
             writer.insert(row)
+            if _explicit_identity(columns):
+                writer.identity_given(row)
             done.append((None, row))
         return len(done), self._output(node.output, table, done)
 
@@ -240,7 +243,7 @@ class Modification:
     def _update(self, node: tree.Update, resolver: Resolver) -> tuple[int, Rows | None]:
         translator = QueryTranslator(resolver)
         database, table, alias, source, scope = self._target(node.table, node.source, resolver, translator)
-        writer = self._writer(database, table)
+        writer = self._writer(database, table, "UPDATE")
         columns, bounds = [], []
         for name, value in node.assignments:
             column = table.column(name)
@@ -269,9 +272,15 @@ class Modification:
     def _delete(self, node: tree.Delete, resolver: Resolver) -> tuple[int, Rows | None]:
         translator = QueryTranslator(resolver)
         database, table, alias, source, scope = self._target(node.table, node.source, resolver, translator)
-        writer = self._writer(database, table)
+        writer = self._writer(database, table, "DELETE")
         where = f" WHERE {translator.condition(node.where, scope)}" if node.where is not None else ""
         rows = self._rowids(f"SELECT {quoted(alias)}._rowid_ FROM {source}{where}", resolver)
+        if node.top is not None:
+            bound = translator.value(node.top, Scope())
+            limit = scalar(self._session.connection, f"SELECT {bound.sql}", resolver.bindings)
+            if limit is None or limit < 0:
+                raise SqlError(1060)
+            rows = rows[:limit]
         done: list[tuple[Row | None, Row | None]] = []
         for (rowid,) in rows:
             if node.output:
@@ -284,14 +293,13 @@ class Modification:
             database, table = resolver.find(node.table)
         except SqlError:
             raise SqlError(4701, node.table[-1]) from None
-        writer = self._writer(database, table)
+        self._writer(database, table, "ALTER")
         if any(
             fk.target == (table.schema, table.name)
             for other in self._session.catalog(database).tables()
             for fk in other.foreign_keys
         ):
             raise SqlError(4712, table.name)
-        del writer
         name = f"{quoted(database.attached_name)}.{quoted(table.storage_name)}"
         self._session.connection.execute(f"DELETE FROM {name}")
         return 0

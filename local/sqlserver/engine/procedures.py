@@ -117,7 +117,15 @@ class Procedures:
             return self._data_types(arguments)
         if name == "sp_describe_undeclared_parameters":
             return _undeclared(session, str(arguments[0].value))
+        if name == "standin_fault" and len(arguments) == 3:
+            return self._fault(session, *(argument.value for argument in arguments))
         raise SqlError(2812, name)
+
+    def _fault(self, session: Session, kind: Any, pattern: Any, amount: Any) -> Done:
+        """Order a fault; see ``faults.py``."""
+        self._instance.permissions.demand_server(session, "CONTROL SERVER")
+        self._instance.faults.order(str(kind), str(pattern), float(amount))
+        return Done()
 
     def _data_types(self, arguments: Sequence[Variable]) -> Rows:
         wanted = arguments[0].value if arguments else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from local.sqlserver.engine.database import PAGE_BYTES
 from local.sqlserver.engine.errors import message
 from local.sqlserver.engine.events import Message
+from local.sqlserver.engine.faults import SLOW
 from local.sqlserver.engine.session import Progress
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Meter:
         yield from self._show_up_to(percent)
 
     def _show_up_to(self, percent: int) -> Iterator[Message]:
-        slow = self._session.instance.options.slow
+        slow = slowness(self._session, self._progress.database_id)
         while self._shown + self._step <= percent:
             if slow:
                 self._session.sleep(slow * self._step / 10)
@@ -62,6 +63,12 @@ class Meter:
     def close(self) -> None:
         """The statement has ended."""
         self._session.progress = None
+
+
+def slowness(session: Session, database_id: int) -> float:
+    """Seconds that every 10 percent of a long statement takes at least."""
+    database = session.instance.by_id(database_id)
+    return session.instance.faults.amount(SLOW, database.name if database else "")
 
 
 def pages_of(size: int) -> int:

@@ -110,6 +110,7 @@ class Resolver:
         if table.arguments is not None:
             raise SqlError(208, ".".join(table.parts))
         database, info = self.find(table.parts)
+        self._session.instance.permissions.demand_table(self._session, database, info, "SELECT")
         self._hint_locks(database, info, table.hints)
         alias = table.alias or info.name
         sql = f"{quoted(database.attached_name)}.{quoted(info.storage_name)} AS {quoted(alias)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from local.sqlserver.datatypes import DATETIME2, NVARCHAR_MAX
 from local.sqlserver.engine import database as databases
 from local.sqlserver.engine import restore_steps as steps
-from local.sqlserver.engine.database import Database, new_guid
+from local.sqlserver.engine.database import PAGE_BYTES, Database, new_guid
 from local.sqlserver.engine.errors import SqlError, message
 from local.sqlserver.engine.events import Done, Event
 from local.sqlserver.engine.media_sets import open_set
@@ -52,6 +52,7 @@ class RestoreJob:
         try:
             self._check_options()
             database = self._instance.find(self._name)
+            self._check_permission(database)
             self._check_in_use(database)
             if not self._addresses:
                 yield from self._recover_only(database)
@@ -78,6 +79,14 @@ class RestoreJob:
             raise SqlError(3147)
         if self._name.casefold() == "master":
             raise SqlError(3108)
+
+    def _check_permission(self, database: Database | None) -> None:
+        """A new database asks for CREATE ANY DATABASE, an existing one for its owner or dbcreator."""
+        may = self._instance.permissions
+        if database is None:
+            may.demand_new_database(self._session)
+        elif not (may.owns(self._session, database) or may.server(self._session, "ALTER ANY DATABASE")):
+            raise SqlError(3110, database.name)
 
     def _check_in_use(self, database: Database | None) -> None:
         if database is None:
@@ -175,6 +184,7 @@ class RestoreJob:
         number = database.id if database is not None else self._instance.take_id()
         created = database.state.created if database is not None else self._instance.clock().isoformat()
         generation = database.state.generation + 1 if database is not None else 1
+        owner = database.state.owner if database is not None else self._session.user
         if database is not None:
             database.delete_files()
         state = databases.State(
@@ -192,6 +202,7 @@ class RestoreJob:
             forks=[(guid, lsn) for guid, lsn in facts["forks"]],
             interrupted=facts["guid"],
             generation=generation,
+            owner=owner,
         )
         if database is None:
             database = Database(state)
@@ -209,7 +220,7 @@ class RestoreJob:
         state, facts = database.state, media.facts
         if state.state != databases.RESTORING:
             raise SqlError(3117)
-        if state.interrupted is not None:
+        if state.interrupted not in (None, facts["guid"]):
             raise SqlError(4319, state.data.logical)
         if state.family_guid != facts["family_guid"]:
             raise SqlError(3154, database.name)
@@ -223,7 +234,7 @@ class RestoreJob:
 
     def _meter(self, database: Database, size: int) -> Meter:
         step = int(self._options.get("STATS") or DEFAULT_STEP)
-        return Meter(self._session, self._command, database.id, size, step)
+        return Meter(self._session, self._command, database.id, size - PAGE_BYTES, step)
 
     def _finish(
         self, database: Database, media: MediaReader, stop: StopPoint, meter: Meter, *, stopped: bool

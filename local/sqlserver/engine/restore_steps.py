@@ -111,12 +111,16 @@ def apply_log(
 ) -> Generator[Message, None, bool]:
     """Roll forward through a differential or a log.
 
+    One that was interrupted is repeated from its beginning: what it had applied is read again, for the stop
+    point may be there, and applied no second time. After an interrupted differential nothing else fits.
+
     Returns:
         Whether the stop point was reached; without a stop clause, True.
     """
     state, facts = database.state, media.facts
     only_log = facts["type"] == "L"
     state.untouched = False
+    state.interrupted = None if only_log else facts["guid"]
     began_at = state.redo_lsn or 0
     stopped = False
     connection = open_database(database.data_path)
@@ -124,14 +128,18 @@ def apply_log(
         for _, data in media.content():
             record = decode_record(data)
             yield from meter.add(len(data))
-            if stopped or record.lsn < (state.redo_lsn or 0):
+            if stopped:
                 continue
             verdict = stop.verdict(record) if stop.given and only_log else "apply"
+            if record.lsn < (state.redo_lsn or 0):
+                stopped = verdict == "apply and stop" and record.next_lsn == state.redo_lsn
+                continue
             if verdict != "stop":
                 apply_record(connection, record)
                 database.log.put([record])
                 state.redo_lsn, state.redo_time = record.next_lsn, record.time
             stopped = verdict != "apply"
+        state.interrupted = None
     finally:
         connection.close()
         _reached(database, facts, began_at, stopped=stopped)
@@ -143,7 +151,7 @@ def _reached(database: Database, facts: Facts, began_at: int, *, stopped: bool) 
     """Note where the database stands. The next log backup after a recovery begins at the log that was cut."""
     state = database.state
     redo = state.redo_lsn or 0
-    if not stopped and redo < facts["last_lsn"] and facts["type"] != "L":
+    if not state.interrupted and redo < facts["last_lsn"] and facts["type"] != "L":
         redo = facts["last_lsn"]
     state.log_start = began_at if stopped else redo
     state.redo_lsn = redo

@@ -88,6 +88,13 @@ class TableWriter:
                 return column.name, catalog.next_identity(self.table, *column.identity)
         return None
 
+    def identity_given(self, row: Row) -> None:
+        """Take note of a value that the statement gave for the identity column."""
+        for column in self.table.columns:
+            if column.identity:
+                catalog = Catalog(self._connection, self._database.attached_name)
+                catalog.raise_identity(self.table, row[column.name])
+
     # --- update
 
     def update(self, rowid: int, values: Mapping[str, Any]) -> None:

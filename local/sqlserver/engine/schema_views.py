@@ -11,9 +11,10 @@ from local.sqlserver.datatypes import (
     SqlType,
     nvarchar,
 )
-from local.sqlserver.engine.catalog import Catalog, ColumnInfo, TableInfo
+from local.sqlserver.engine.catalog import Catalog, ColumnInfo, ForeignKey, TableInfo
 from local.sqlserver.engine.columns import columns_of
 from local.sqlserver.engine.database import Database
+from local.sqlserver.engine.errors import SqlError
 from local.sqlserver.engine.procedures import TYPE_IDS
 from local.sqlserver.engine.storage import quoted, scalar
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 type Table = tuple[list[tuple[str, SqlType]], list[list[Any]]]
 
 _DESC = nvarchar(60)
+_STATE_VIEWS = ("sys.dm_db_partition_stats", "sys.dm_db_log_stats")
 
 
 def read(session: Session, database: Database, view: str) -> Table | None:
@@ -30,11 +32,21 @@ def read(session: Session, database: Database, view: str) -> Table | None:
     if view not in _VIEWS:
         return None
     session.open(database.name)
+    if view in _STATE_VIEWS and not session.instance.permissions.database(
+        session, database, "VIEW DATABASE STATE"
+    ):
+        raise SqlError(262, "VIEW DATABASE STATE", database.name).followed_by(297)
     return _VIEWS[view](session, database)
 
 
 def _catalog(session: Session, database: Database) -> Catalog:
     return session.catalog(database)
+
+
+def _tables_seen(session: Session, database: Database) -> list[TableInfo]:
+    """The tables that the session may know of."""
+    may = session.instance.permissions
+    return [t for t in _catalog(session, database).tables() if may.can_see(session, database, t)]
 
 
 def _schema_ids(session: Session, database: Database) -> dict[str, int]:
@@ -69,7 +81,7 @@ def _tables(session: Session, database: Database) -> Table:
             False,
             False,
         ]
-        for t in _catalog(session, database).tables()
+        for t in _tables_seen(session, database)
     ]
     return columns, rows
 
@@ -86,7 +98,7 @@ def _objects(session: Session, database: Database) -> Table:
     kinds = {"PRIMARY KEY": ("PK", "PRIMARY_KEY_CONSTRAINT"), "UNIQUE": ("UQ", "UNIQUE_CONSTRAINT")}
     schemas = _schema_ids(session, database)
     rows: list[list[Any]] = []
-    for table in _catalog(session, database).tables():
+    for table in _tables_seen(session, database):
         schema = schemas[table.schema.casefold()]
         entries = [(table.name, 0, "U ", "USER_TABLE")]
         entries += [(k.name, table.object_id, *kinds[k.kind]) for k in table.keys if k.kind in kinds]
@@ -122,7 +134,7 @@ def _sys_columns(session: Session, database: Database) -> Table:
 
 
 def _all_columns(session: Session, database: Database) -> Iterator[tuple[TableInfo, int, ColumnInfo]]:
-    for table in _catalog(session, database).tables():
+    for table in _tables_seen(session, database):
         for number, column in enumerate(table.columns, start=1):
             yield table, number, column
 
@@ -133,7 +145,7 @@ def _indexes(session: Session, database: Database) -> Table:
         is_primary_key bit, is_unique_constraint bit, has_filter bit"""
     )
     rows: list[list[Any]] = []
-    for table in _catalog(session, database).tables():
+    for table in _tables_seen(session, database):
         clustered = table.primary_key
         if clustered is None:
             rows.append([table.object_id, None, 0, 0, "HEAP", False, False, False, False])
@@ -154,7 +166,7 @@ def _partition_stats(session: Session, database: Database) -> Table:
         reserved_page_count bigint, row_count bigint"""
     )
     rows: list[list[Any]] = []
-    for table in _catalog(session, database).tables():
+    for table in _tables_seen(session, database):
         name = f"{quoted(database.attached_name)}.{quoted(table.storage_name)}"
         count = scalar(session.connection, f"SELECT count(*) FROM {name}")
         index = 1 if table.primary_key else 0
@@ -167,16 +179,71 @@ def _partition_stats(session: Session, database: Database) -> Table:
 def _foreign_keys(session: Session, database: Database) -> Table:
     columns = columns_of(
         """name sysname, object_id int, parent_object_id int, referenced_object_id int,
-        delete_referential_action tinyint, delete_referential_action_desc nvarchar(60)"""
+        schema_id int, delete_referential_action tinyint, delete_referential_action_desc nvarchar(60),
+        update_referential_action tinyint, is_disabled bit, is_not_trusted bit"""
     )
-    tables = {(t.schema, t.name): t for t in _catalog(session, database).tables()}
+    schemas = _schema_ids(session, database)
+    tables = {(t.schema, t.name): t for t in _tables_seen(session, database)}
     actions = {"NO ACTION": (0, "NO_ACTION"), "CASCADE": (1, "CASCADE"), "SET NULL": (2, "SET_NULL")}
     rows = [
-        [f.name, t.object_id + 1 + i, t.object_id, tables[f.target].object_id, *actions[f.on_delete]]
-        for t in tables.values()
-        for i, f in enumerate(t.foreign_keys)
+        [
+            f.name,
+            number,
+            t.object_id,
+            tables[f.target].object_id,
+            schemas[t.schema.casefold()],
+            *actions[f.on_delete],
+            0,
+            False,
+            False,
+        ]
+        for number, t, f in _foreign(list(tables.values()))
+        if f.target in tables
     ]
     return columns, rows
+
+
+def _foreign(tables: list[TableInfo]) -> Iterator[tuple[int, TableInfo, ForeignKey]]:
+    """Every foreign key with its object id, which is the one that sys.objects shows."""
+    for table in tables:
+        constraints = sum(key.kind in ("PRIMARY KEY", "UNIQUE") for key in table.keys)
+        for number, key in enumerate(table.foreign_keys, start=table.object_id + 1 + constraints):
+            yield number, table, key
+
+
+def _foreign_key_columns(session: Session, database: Database) -> Table:
+    columns = columns_of(
+        """constraint_object_id int, constraint_column_id int, parent_object_id int, parent_column_id int,
+        referenced_object_id int, referenced_column_id int"""
+    )
+    tables = {(t.schema, t.name): t for t in _tables_seen(session, database)}
+    rows = [
+        [
+            number,
+            position,
+            table.object_id,
+            _column_id(table, own),
+            tables[key.target].object_id,
+            _column_id(tables[key.target], other),
+        ]
+        for number, table, key in _foreign(list(tables.values()))
+        if key.target in tables
+        for position, (own, other) in enumerate(zip(key.columns, key.target_columns, strict=True), start=1)
+    ]
+    return columns, rows
+
+
+def _column_id(table: TableInfo, name: str) -> int:
+    return [column.name for column in table.columns].index(name) + 1
+
+
+def _identity_columns(session: Session, database: Database) -> Table:
+    columns = columns_of("object_id int, name sysname, column_id int, seed_value int, increment_value int")
+    return columns, [
+        [table.object_id, column.name, number, *column.identity]
+        for table, number, column in _all_columns(session, database)
+        if column.identity
+    ]
 
 
 def _log_stats(_session: Session, database: Database) -> Table:
@@ -208,9 +275,7 @@ def _is_tables(session: Session, database: Database) -> Table:
     columns = columns_of(
         "TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, TABLE_TYPE varchar(10)"
     )
-    return columns, [
-        [database.name, t.schema, t.name, "BASE TABLE"] for t in _catalog(session, database).tables()
-    ]
+    return columns, [[database.name, t.schema, t.name, "BASE TABLE"] for t in _tables_seen(session, database)]
 
 
 def _is_schemata(session: Session, database: Database) -> Table:
@@ -251,7 +316,7 @@ _CONSTRAINT = columns_of(
 def _constraints(
     session: Session, database: Database
 ) -> Iterator[tuple[TableInfo, str, str, tuple[str, ...]]]:
-    for table in _catalog(session, database).tables():
+    for table in _tables_seen(session, database):
         for key in table.keys:
             if key.kind in ("PRIMARY KEY", "UNIQUE"):
                 yield table, key.name, key.kind, key.columns
@@ -285,6 +350,8 @@ _VIEWS: dict[str, Callable[[Session, Database], Table]] = {
     "sys.columns": _sys_columns,
     "sys.indexes": _indexes,
     "sys.foreign_keys": _foreign_keys,
+    "sys.foreign_key_columns": _foreign_key_columns,
+    "sys.identity_columns": _identity_columns,
     "sys.database_files": _database_files,
     "sys.dm_db_partition_stats": _partition_stats,
     "sys.dm_db_log_stats": _log_stats,

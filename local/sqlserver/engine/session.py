@@ -162,6 +162,8 @@ class Session:
             s is not self for s in self.instance.sessions_using(database)
         ):
             raise SqlError(924, database.name)
+        if not self.instance.permissions.may_enter(self, database):
+            raise SqlError(916, self.user, database.name)
 
     def open(self, name: str | None = None) -> Database:
         """A database that this session may read and write now, attached to its connection."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from typing import TYPE_CHECKING
 
 import apsw
@@ -132,8 +131,3 @@ class Transaction:
             self._session.connection.execute(how)
             self._began = False
         self._recorders.clear()
-
-
-def utc_now() -> dt.datetime:
-    """The time of day, in UTC."""
-    return dt.datetime.now(dt.UTC)

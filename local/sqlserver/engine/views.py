@@ -14,6 +14,7 @@ from local.sqlserver.datatypes import (
 from local.sqlserver.engine import schema_views
 from local.sqlserver.engine.columns import columns_of
 from local.sqlserver.engine.database import MODEL_NUMBERS, RESTORING, STATE_NUMBERS, Database
+from local.sqlserver.engine.errors import SqlError
 from local.sqlserver.engine.values import to_datetime
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Views:
             ])  # fmt: skip
         return columns, rows
 
-    def _master_files(self, _session: Session) -> Table:
+    def _master_files(self, session: Session) -> Table:
         columns = columns_of(
             """database_id int, file_id int, file_guid uniqueidentifier, type tinyint, type_desc
             nvarchar(60), data_space_id int, name sysname, physical_name nvarchar(260), state tinyint,
@@ -87,7 +88,11 @@ class Views:
             differential_base_lsn numeric(25,0), differential_base_guid uniqueidentifier"""
         )
         rows = []
+        may = self._instance.permissions
         for database in self._instance.all_databases():
+            seen = any(may.server(session, right) for right in ("CREATE ANY DATABASE", "VIEW ANY DEFINITION"))
+            if not seen and not may.owns(session, database):
+                continue
             s = database.state
             redo = _lsn(s.redo_lsn) if s.state == RESTORING else None
             fork = database.fork if s.state == RESTORING and s.forks else None
@@ -149,7 +154,7 @@ class Views:
         )
         rows = []
         now = self._instance.clock()
-        for other in self._instance.sessions():
+        for other in self._seen(session):
             blocker = self._instance.locks.blocker_of(other)
             progress = other.progress
             if progress is not None:
@@ -168,14 +173,14 @@ class Views:
                 ])  # fmt: skip
         return columns, rows
 
-    def _sessions(self, _session: Session) -> Table:
+    def _sessions(self, session: Session) -> Table:
         columns = columns_of(
             """session_id smallint, login_time datetime, host_name sysname, program_name sysname,
             login_name sysname, original_login_name sysname, status nvarchar(30), database_id smallint,
             is_user_process bit, open_transaction_count int, cpu_time int, reads bigint"""
         )
         rows = []
-        for other in self._instance.sessions():
+        for other in self._seen(session):
             found = self._instance.find(other.database)
             rows.append([
                 other.spid, self._local(other.started), other.identity.host, other.identity.application,
@@ -185,7 +190,15 @@ class Views:
             ])  # fmt: skip
         return columns, rows
 
-    def _connections(self, _session: Session) -> Table:
+    def _seen(self, session: Session) -> list[Session]:
+        """The sessions that a session may see: without VIEW SERVER STATE only itself."""
+        if self._instance.permissions.server(session, "VIEW SERVER STATE"):
+            return self._instance.sessions()
+        return [other for other in self._instance.sessions() if other is session]
+
+    def _connections(self, session: Session) -> Table:
+        if not self._instance.permissions.server(session, "VIEW SERVER STATE"):
+            raise SqlError(300, "VIEW SERVER STATE").followed_by(297)
         columns = columns_of(
             """session_id int, connect_time datetime, net_transport nvarchar(40), encrypt_option
             nvarchar(40), auth_scheme nvarchar(40)"""

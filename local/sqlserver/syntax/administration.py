@@ -284,7 +284,7 @@ class AdministrationParser(DefinitionParser):
         if self.accept("WITH"):
             while True:
                 option = self.advance().word
-                if option not in ("NO_INFOMSGS", "ALL_ERRORMSGS", "PHYSICAL_ONLY", "TABLOCK"):
+                if option not in ("NO_INFOMSGS", "ALL_ERRORMSGS", "PHYSICAL_ONLY", "TABLOCK", "TABLERESULTS"):
                     raise SqlError(155, option, "DBCC")
                 options.add(option)
                 if not self.accept_operator(","):
@@ -307,18 +307,21 @@ class AdministrationParser(DefinitionParser):
         return commands.Credential(action, name, identity, secret)
 
     def login(self, action: str) -> commands.Login:
-        """``LOGIN name [WITH PASSWORD = '…' [, CHECK_POLICY = OFF]]``."""
+        """``LOGIN name [WITH PASSWORD = '…' [, DEFAULT_DATABASE = …, CHECK_POLICY = OFF]]``."""
         self.expect("LOGIN")
         name = self.name()
         if action == "DROP":
             return commands.Login(action, name)
         self.expect("WITH", "PASSWORD")
         self.expect_operator("=")
-        password = self.string()
+        password, database = self.string(), "master"
         while self.accept_operator(","):
             option = self.advance().word
-            if option not in ("CHECK_POLICY", "CHECK_EXPIRATION"):
-                raise SqlError(40517, option)
             self.expect_operator("=")
-            self.expect("OFF")
-        return commands.Login(action, name, password)
+            if option == "DEFAULT_DATABASE":
+                database = self.name()
+            elif option in ("CHECK_POLICY", "CHECK_EXPIRATION"):
+                self.expect("OFF")
+            else:
+                raise SqlError(40517, option)
+        return commands.Login(action, name, password, database)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from local.sqlserver.datatypes import INT
 from local.sqlserver.engine.errors import SqlError
 from local.sqlserver.syntax import commands, tree
-from local.sqlserver.syntax.administration import AdministrationParser
+from local.sqlserver.syntax.security import SecurityParser
 from local.sqlserver.syntax.tree import Node
 
 MAX_NAME = 32  # characters of a transaction's name
@@ -28,19 +28,6 @@ _SET_ON_OFF = frozenset(
         "NUMERIC_ROUNDABORT",
     ]
 )
-_OBJECTS_REFUSED = [
-    "VIEW",
-    "PROCEDURE",
-    "PROC",
-    "FUNCTION",
-    "TRIGGER",
-    "TYPE",
-    "USER",
-    "ROLE",
-    "SEQUENCE",
-    "SYNONYM",
-    "STATISTICS",
-]
 
 
 @lru_cache(maxsize=256)  # drivers send the same text again and again
@@ -54,7 +41,7 @@ def parse(text: str) -> tuple[Node, ...]:
     return parser.statements(lambda: parser.token.kind == "end")
 
 
-class BatchParser(AdministrationParser):
+class BatchParser(SecurityParser):
     """Parses whole batches."""
 
     def statements(self, ended: Callable[[], bool]) -> tuple[Node, ...]:
@@ -83,9 +70,6 @@ class BatchParser(AdministrationParser):
         if token.word in (
             "MERGE",
             "WHILE",
-            "GRANT",
-            "DENY",
-            "REVOKE",
             "RECONFIGURE",
             "CHECKPOINT",
             "OPEN",
@@ -121,6 +105,9 @@ class BatchParser(AdministrationParser):
             "WAITFOR": self._wait,
             "KILL": self._kill,
             "RETURN": self._return,
+            "GRANT": self.permission,
+            "DENY": self.permission,
+            "REVOKE": self.permission,
         }
 
     def _definition(self, verb: str) -> Node:
@@ -145,6 +132,10 @@ class BatchParser(AdministrationParser):
             return self.credential(verb)
         if word == "LOGIN" and verb != "ALTER":
             return self.login(verb)
+        if word == "USER" and verb != "ALTER":
+            return self.user(verb)
+        if word in ("ROLE", "SERVER") and verb == "ALTER":
+            return self.membership()
         if self.token.kind == "word":
             raise SqlError(40510, f"{verb} {word}")
         raise self.error()
@@ -260,11 +251,10 @@ class BatchParser(AdministrationParser):
         if self.accept("TRANSACTION", "ISOLATION", "LEVEL"):
             return commands.SetOption("ISOLATION", self._isolation_level())
         option = self.advance().word
+        if option == "IDENTITY_INSERT":
+            return commands.SetIdentityInsert(self.dotted_name(), self._on_or_off())
         if option in _SET_ON_OFF:
-            value = self.advance().word
-            if value not in ("ON", "OFF"):
-                raise self.error()
-            return commands.SetOption(option, value)
+            return commands.SetOption(option, "ON" if self._on_or_off() else "OFF")
         if option in ("LOCK_TIMEOUT", "TEXTSIZE"):
             sign = "-" if self.accept_operator("-") else ""
             return commands.SetOption(option, sign + str(self.integer()))
@@ -273,6 +263,12 @@ class BatchParser(AdministrationParser):
         if option == "DATEFORMAT" and self.name().lower() == "mdy":
             return commands.SetOption(option, "mdy")
         raise SqlError(40517, f"SET {option}")
+
+    def _on_or_off(self) -> bool:
+        if self.accept("ON"):
+            return True
+        self.expect("OFF")
+        return False
 
     def _isolation_level(self) -> str:
         for words in (("READ", "COMMITTED"), ("READ", "UNCOMMITTED"), ("SNAPSHOT",)):

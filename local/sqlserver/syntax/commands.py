@@ -25,6 +25,14 @@ class SetOption(Node):
 
 
 @dataclass(frozen=True)
+class SetIdentityInsert(Node):
+    """SET IDENTITY_INSERT table ON or OFF."""
+
+    table: NameParts
+    on: bool
+
+
+@dataclass(frozen=True)
 class Declare(Node):
     """DECLARE @a type [= value], …."""
 
@@ -222,3 +230,35 @@ class Login(Node):
     action: str
     name: str
     password: str = field(default="", repr=False)
+    default_database: str = "master"
+
+
+@dataclass(frozen=True)
+class User(Node):
+    """CREATE or DROP USER."""
+
+    action: str
+    name: str
+    login: str = ""
+    if_exists: bool = False
+
+
+@dataclass(frozen=True)
+class Membership(Node):
+    """ALTER [SERVER] ROLE role ADD or DROP MEMBER."""
+
+    role: str
+    member: str
+    server: bool
+    add: bool
+
+
+@dataclass(frozen=True)
+class Permission(Node):
+    """GRANT, DENY or REVOKE; ``kind`` is OBJECT, SCHEMA, DATABASE or, without ON, empty."""
+
+    action: str
+    permissions: tuple[str, ...]
+    kind: str
+    securable: NameParts
+    principals: tuple[str, ...]

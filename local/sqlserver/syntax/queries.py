@@ -300,16 +300,21 @@ class QueryParser(ExpressionParser):
         return column, self.expression()
 
     def delete_statement(self) -> tree.Delete:
-        """DELETE [FROM] table [OUTPUT …] [FROM …] [WHERE …]."""
+        """DELETE [TOP (n)] [FROM] table [OUTPUT …] [FROM …] [WHERE …]."""
         self.expect("DELETE")
-        if self.is_word("TOP"):
-            raise SqlError(40517, "TOP")
+        top = None
+        if self.accept("TOP"):
+            self.expect_operator("(")
+            top = self.expression()
+            self.expect_operator(")")
+            if self.is_word("PERCENT"):
+                raise SqlError(40517, "TOP … PERCENT")
         self.accept("FROM")
         table = tree.Table(self.dotted_name(), None, self._table_hints())
         output = self._output()
         source = self._source() if self.accept("FROM") else None
         where = self.condition() if self.accept("WHERE") else None
-        return tree.Delete(table, source, where, output)
+        return tree.Delete(table, source, where, output, top)
 
     def truncate_statement(self) -> tree.Truncate:
         """TRUNCATE TABLE."""

@@ -278,12 +278,13 @@ class Update(Node):
 
 @dataclass(frozen=True)
 class Delete(Node):
-    """DELETE with an optional FROM."""
+    """DELETE with an optional FROM; ``top`` limits how many rows go."""
 
     table: Table
     source: Node | None
     where: Node | None
     output: tuple[Item, ...] = ()
+    top: Node | None = None
 
 
 @dataclass(frozen=True)

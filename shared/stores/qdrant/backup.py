@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from urllib.parse import quote
 
@@ -124,6 +124,23 @@ def counted(*counts: int) -> Count:
     if low == high:
         return Count(value=low, quality=Quality.EXACT)
     return Count(value=counts[-1], quality=Quality.APPROXIMATE, low=low, high=high)
+
+
+def agreed(counts: Sequence[Count]) -> Count:
+    """What several peers counted of one and the same collection: exact only if all of them are, and agree.
+
+    Every peer counts the whole collection, whichever shards it holds (measured), so nothing is added up.
+
+    Args:
+        counts: one of each peer; without any nothing is known of it.
+    """
+    if not counts:
+        return Count(value=0, quality=Quality.APPROXIMATE, low=0, high=0)
+    low = min(count.value if count.low is None else count.low for count in counts)
+    high = max(count.value if count.high is None else count.high for count in counts)
+    if low == high and all(count.quality is Quality.EXACT for count in counts):
+        return Count(value=low, quality=Quality.EXACT)
+    return Count(value=counts[-1].value, quality=Quality.APPROXIMATE, low=low, high=high)
 
 
 def _demand_whole_shards(placement: Placement, request: SnapshotRequest) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,11 @@ when we give up (measured), so what follows a time-out is a look, not a repetiti
 
 ATTEMPTS = 5
 RETRY_SECONDS = 120.0
+SILENT_SECONDS = 60.0
+IMPATIENT_CONNECT_SECONDS = 2.0
+"""A peer that answered no attempt is asked once only, and not for long, during the next minute: a thousand
+collections on a dead peer must not cost a thousand times all retries."""
+
 LARGEST_REPLY = 64 * 1024 * 1024
 
 _KEEPALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
@@ -50,6 +56,7 @@ class Peer:
 
     def __init__(self, url: str, api_key: SecretStr | None) -> None:
         self.url = url
+        self._silent_until = 0.0
         self._key = api_key.get_secret_value() if api_key else ""
         headers = {"accept-encoding": "identity", "user-agent": "octopus-backup"}
         self._http = httpx.Client(
@@ -69,7 +76,13 @@ class Peer:
         """Give the connections back."""
         self._http.close()
 
-    def read(self, *path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
+    def read(
+        self,
+        *path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        seconds: float = READ_SECONDS,
+    ) -> Any:
         """Ask for something that changes nothing: GET, or POST where there is a ``body``.
 
         Repeated with growing, jittered pauses while the peer does not answer or is busy; a 429 is repeated
@@ -82,23 +95,40 @@ class Peer:
             UnreachableError: no answer.
             BackupSystemError: as ``replies.error_of`` reads the answer.
         """
-        return self.repeat("GET" if body is None else "POST", *path, body=body, query=query)
+        return self.repeat("GET" if body is None else "POST", *path, body=body, query=query, seconds=seconds)
 
     def repeat(
-        self, method: str, *path: str, body: Any = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        *path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        seconds: float = READ_SECONDS,
     ) -> Any:
         """Send a request that may safely be sent several times; like ``read``."""
-        for attempt in stamina.retry_context(
-            on=_again,
-            attempts=ATTEMPTS,
-            timeout=RETRY_SECONDS,
-            wait_initial=0.2,
-            wait_max=5.0,
-            wait_jitter=0.5,
-        ):
-            with attempt:
-                return self.send(method, *path, body=body, query=query)
+        try:
+            for attempt in stamina.retry_context(
+                on=_again,
+                attempts=1 if self._silent else ATTEMPTS,
+                timeout=max(RETRY_SECONDS, seconds),
+                wait_initial=0.2,
+                wait_max=5.0,
+                wait_jitter=0.5,
+            ):
+                with attempt:
+                    answer = self.send(method, *path, body=body, query=query, seconds=seconds)
+                    self._silent_until = 0.0
+                    return answer
+        except OutcomeUnknownError:  # a connection was made, so the peer is not silent
+            raise
+        except UnreachableError:
+            self._silent_until = time.monotonic() + SILENT_SECONDS
+            raise
         raise AssertionError("a retry ends with an answer or an error")
+
+    @property
+    def _silent(self) -> bool:
+        return time.monotonic() < self._silent_until
 
     def send(
         self,
@@ -133,7 +163,11 @@ class Peer:
             params=query,
             content=content,
             headers={"content-type": "application/json"} if content is not None else None,
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, read=seconds),
+            timeout=httpx.Timeout(
+                READ_SECONDS,
+                connect=IMPATIENT_CONNECT_SECONDS if self._silent else CONNECT_SECONDS,
+                read=seconds,
+            ),
         )
         return self._result(self._exchange(request, doing), doing)
 

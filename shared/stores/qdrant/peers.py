@@ -17,6 +17,10 @@ from shared.errors import (
 from shared.model.base import Document
 from shared.stores.qdrant.client import Peer
 from shared.stores.qdrant.replies import gone
+from shared.stores.qdrant.together import together
+
+ROLL_CALL_SECONDS = 150.0
+"""The longest time that every peer is given to say who it is; above all retries of one request."""
 
 
 class Shard(Document):
@@ -91,11 +95,43 @@ class Peers:
         """Ask every peer who it is, in the order of the settings.
 
         Raises:
+            UnreachableError: one does not answer.
             RefusedError: two addresses lead to the same peer, or to servers that are not one cluster.
         """
-        nodes = [node_of(peer) for peer in self._peers]
+        present, silent = self.roll_call()
+        if silent:
+            raise next(iter(silent.values()))
+        return [node for _, node in present]
+
+    def roll_call(self) -> tuple[list[tuple[Peer, Node]], dict[str, UnreachableError]]:
+        """Ask every peer who it is, all at the same time.
+
+        Returns:
+            Those that answered, in the order of the settings, and why the others did not, by address.
+
+        Raises:
+            UnreachableError: none answers.
+            RefusedError: two addresses lead to the same peer, or to servers that are not one cluster.
+        """
+
+        def ask(peer: Peer) -> Node | UnreachableError:
+            try:
+                return node_of(peer)
+            except UnreachableError as error:
+                return error
+
+        answers = together(self._peers, ask, seconds=ROLL_CALL_SECONDS, doing="asking who the peers are")
+        asked = list(zip(self._peers, answers, strict=True))
+        present = [(peer, answer) for peer, answer in asked if isinstance(answer, Node)]
+        silent = {peer.url: answer for peer, answer in asked if isinstance(answer, UnreachableError)}
+        if not present:
+            raise next(iter(silent.values()))
+        self._demand_one_cluster([node for _, node in present])
+        return present, silent
+
+    def _demand_one_cluster(self, nodes: Sequence[Node]) -> None:
         ids = [node.id for node in nodes]
-        if len(nodes) > 1 and not all(node.clustered for node in nodes):
+        if len(self._peers) > 1 and not all(node.clustered for node in nodes):
             raise RefusedError(
                 "QDRANT_URLS names several servers, and not all of them run in cluster mode.",
                 "Several addresses must be the peers of one cluster.",
@@ -113,7 +149,6 @@ class Peers:
                 "All addresses must belong to one cluster.",
                 code="not_one_cluster",
             )
-        return nodes
 
     def placements(self, collection: str) -> list[tuple[Peer, Placement]]:
         """Ask every peer what it holds of the collection.

@@ -8,13 +8,14 @@ measured.)
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from shared.blob.download import read
 from shared.blob.storage import Storage
 from shared.clock import Clock
-from shared.errors import BackupSystemError, OutcomeUnknownError, QdrantError, UnreachableError
+from shared.errors import BackupSystemError, LockedError, OutcomeUnknownError, QdrantError, UnreachableError
 from shared.model.backups import SnapshotPart
 from shared.stores.qdrant.client import WORK_SECONDS, Peer
 from shared.stores.qdrant.peers import information
@@ -101,6 +102,40 @@ def _quiet(peer: Peer, target: str, fresh: bool) -> bool | None:
     except QdrantError as error:
         return False if fresh and error.status == 404 else None
     return True
+
+
+def wait_idle(peers: Iterable[Peer], target: str, clock: Clock) -> float:
+    """Wait until no recovery of the collection runs on any peer.
+
+    A recovery goes on in the server when its client is gone (measured). One that an earlier, killed attempt
+    began would end after ours, and what was written since would be lost.
+
+    Args:
+        peers: all of them are asked.
+        target: the collection's name.
+        clock: for waiting.
+
+    Returns:
+        How many seconds were waited.
+
+    Raises:
+        LockedError: one still runs after four hours.
+    """
+    began = clock.monotonic()
+    for peer in peers:
+        idle = until(clock, LOST_REPLY_SECONDS, partial(_idle, peer, target))
+        if not idle:
+            raise LockedError(
+                f"A recovery of {target!r} has been running on {peer.url} for hours, begun by an earlier "
+                "attempt or by somebody else.",
+                "Look into the server's log. Restart the peer if the recovery hangs, then repeat.",
+                code="recovery_running",
+            )
+    return round(clock.monotonic() - began, 3)
+
+
+def _idle(peer: Peer, target: str) -> bool | None:
+    return None if _running(peer, target) else True
 
 
 def _running(peer: Peer, target: str) -> bool:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Self
 
 from shared.blob.storage import Storage
 from shared.clock import Clock
-from shared.model.backups import Count, Manifest, QdrantFacts, SnapshotPart
+from shared.model.backups import CollectionFacts, Count, Manifest, QdrantFacts, SnapshotPart
+from shared.model.findings import Finding
 from shared.model.plans import CollectionStep
 from shared.settings import QdrantSettings
 from shared.stores.qdrant.aliases import restore_aliases
 from shared.stores.qdrant.backup import BusyCollections, SnapshotRequest, back_up, counted
-from shared.stores.qdrant.inspect import QdrantState, inspect
-from shared.stores.qdrant.peers import Peers, exact_count, sample
+from shared.stores.qdrant.gap import indexed_after, undated
+from shared.stores.qdrant.inspect import (
+    CollectionState,
+    Presence,
+    QdrantState,
+    inspect,
+    inspect_one,
+    presence,
+)
+from shared.stores.qdrant.peers import Peers, aliases, exact_count, names, sample
+from shared.stores.qdrant.preflight import preflight
+from shared.stores.qdrant.remove import remove
 from shared.stores.qdrant.restore import restore
+from shared.stores.qdrant.scratch import drop_copy, search
+from shared.stores.qdrant.strays import Expected, Strays, strays
+from shared.stores.qdrant.survey import Surveyed, survey
 from shared.stores.qdrant.verify import verify
+from shared.stores.qdrant.way_back import way_back
 
 Progress = Callable[[int], None]
 
@@ -65,6 +81,14 @@ class QdrantStore:
         """
         return inspect(self._peers(), self._settings.collections)
 
+    def presence(self) -> Presence:
+        """Which collections and aliases there are, and every peer's version; see ``inspect.presence``.
+
+        Raises:
+            RefusedError: the addresses are not the peers of one Qdrant.
+        """
+        return presence(self._peers())
+
     def back_up(self, request: SnapshotRequest, progress: Progress = nothing_to_tell) -> SnapshotPart:
         """Snapshot one collection on one peer into Blob Storage; see ``backup.back_up``.
 
@@ -94,6 +118,7 @@ class QdrantStore:
         facts: QdrantFacts,
         *,
         begun_before: bool = False,
+        copied: bool = False,
         progress: Progress = nothing_to_tell,
     ) -> dict[str, Any]:
         """Bring one collection back and prove it; see ``restore.restore``.
@@ -110,6 +135,7 @@ class QdrantStore:
             step,
             facts,
             begun_before=begun_before,
+            copied=copied,
             progress=progress,
         )
 
@@ -137,6 +163,92 @@ class QdrantStore:
             QdrantError: with status 404 when there is no such collection.
         """
         return sample(self._peers().first, collection)
+
+    def search(self, collection: str) -> dict[str, Any]:
+        """Search a collection for the neighbours of one of its own points; see ``scratch.search``.
+
+        Raises:
+            ProofFailedError: there are points, but none is given back.
+        """
+        return search(self._peers().first, collection)
+
+    def drop_copy(self, collection: str, *, settled: bool = False) -> str:
+        """Remove a collection that a drill restored; see ``scratch.drop_copy``.
+
+        Raises:
+            RefusedError: the name is not that of a copy.
+        """
+        return drop_copy(self._peers(restoring=True), self._clock, collection, settled=settled)
+
+    def names(self) -> list[str]:
+        """The names of all collections, sorted; no alias is among them."""
+        return names(self._peers().first)
+
+    def aliases(self) -> dict[str, str]:
+        """Every alias and the collection that it stands for."""
+        return aliases(self._peers().first)
+
+    def holders(self, collection: str) -> list[int]:
+        """Ids of the peers that hold shards of a collection.
+
+        Raises:
+            QdrantError: with status 404 when there is no such collection.
+        """
+        return [placed.peer_id for _, placed in self._peers().placements(collection) if placed.local]
+
+    def inspect_one(self, collection: str) -> tuple[dict[str, str], CollectionState]:
+        """The peers' versions by their ids, and one collection, whether a pattern matches it or not.
+
+        Raises:
+            NotFoundError: there is no such collection.
+        """
+        return inspect_one(self._peers(), collection)
+
+    def preflight(self, overwritten: Mapping[str, CollectionFacts]) -> tuple[Finding, ...]:
+        """What a restore would stop at, as findings; see ``preflight.preflight``.
+
+        Raises:
+            RefusedError: the addresses are not the peers of one Qdrant.
+        """
+        return preflight(self._peers(), overwritten)
+
+    def ways_back(self, parts: Sequence[SnapshotPart]) -> list[str]:
+        """For each copy a shell command that recovers it over its collection; see ``way_back.way_back``.
+
+        Raises:
+            RefusedError: the addresses are not the peers of one Qdrant.
+        """
+        peers = self._peers()
+        urls = {node.id: node.url for node in peers.nodes()}
+        return [way_back(self._storage, urls.get(part.peer_id, peers.first.url), part) for part in parts]
+
+    def indexed_after(self, collection: str, since: datetime) -> Iterator[list[dict[str, Any]]]:
+        """The payloads of what was indexed after an instant, in pages; see ``gap.indexed_after``.
+
+        Raises:
+            RefusedError: strict mode allows it only by reading more points than is sensible.
+        """
+        return indexed_after(self._peers().first, collection, since)
+
+    def undated(self, collection: str) -> int | None:
+        """How many points do not say when they were indexed; None where strict mode forbids the question."""
+        return undated(self._peers().first, collection)
+
+    def strays(self, collection: str, expected: Expected) -> Strays:
+        """Compare a collection's payloads with who is expected in them; see ``strays.strays``."""
+        return strays(self._peers().first, collection, expected)
+
+    def survey(self, collections: Sequence[str]) -> list[Surveyed]:
+        """Counts and statuses of many collections, on every peer; see ``survey.survey``."""
+        return survey(self._peers(), collections, self._clock)
+
+    def remove(self, collection: str, copy: str, points: int) -> dict[str, Any]:
+        """Delete a collection that was copied; see ``remove.remove``.
+
+        Raises:
+            RefusedError: the copy does not hold what the collection holds; nothing was changed.
+        """
+        return remove(self._peers(restoring=True), collection, copy, points)
 
     def _peers(self, *, restoring: bool = False) -> Peers:
         """The peers, with the key that may restore or with the one that may only back up."""

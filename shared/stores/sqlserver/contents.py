@@ -14,6 +14,7 @@ from shared.stores.sqlserver.server_time import to_utc
 from shared.stores.sqlserver.statements import quote_name
 
 AGENTS = "Octopus_Agents"
+TENANT = "TenantId"
 MIGRATIONS = "__EFMigrationsHistory"
 MARKER_SCHEMA = "octopus_backup"
 MARKER_TABLE = "RecoveryPoint"
@@ -99,6 +100,38 @@ def agents(session: Session, database: str) -> list[str]:
             "The agents of a recovery point are matched with collections by their GUIDs; report the schema.",
             code="agents_unknown",
         ) from None
+
+
+def agents_with_tenants(session: Session, database: str) -> dict[str, str | None]:
+    """Every agent's id, as a lower-case GUID, with its tenant as text; empty without an agents' table.
+
+    The tenant's type differs between versions of Octopus (GUID, text, number), and the column may be missing:
+    then it is None.
+
+    Raises:
+        StoreError: the table has no primary key of one column, or its values are no GUIDs.
+    """
+    found = [table for table in tables(session, database) if table.name == AGENTS]
+    if not found:
+        return {}
+    ids = agents(session, database)
+    own = quote_name(database)
+    columns = session.rows(
+        f"SELECT COLUMN_NAME FROM {own}.INFORMATION_SCHEMA.COLUMNS "  # noqa: S608 - the name is quoted
+        "WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND COLUMN_NAME = ?;",
+        found[0].schema_name,
+        AGENTS,
+        TENANT,
+    )
+    if not columns:
+        return dict.fromkeys(ids)
+    key = _primary_key(session, database, found[0])
+    rows = session.rows(
+        f"SELECT {quote_name(key)}, {quote_name(TENANT)} "  # noqa: S608 - quoted
+        f"FROM {found[0].quoted(database)};"
+    )
+    tenants = {str(uuid.UUID(str(row[0]))): None if row[1] is None else str(row[1]) for row in rows}
+    return {agent: tenants.get(agent) for agent in ids}
 
 
 def migrations(session: Session, database: str) -> Migrations:

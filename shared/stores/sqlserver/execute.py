@@ -34,7 +34,7 @@ def run_long(
     server: Server,
     statement: str,
     *,
-    proof: int,
+    proof: int | None,
     progress: Progress,
     program: str = PROGRAM,
 ) -> list[Message]:
@@ -42,8 +42,9 @@ def run_long(
 
     Args:
         server: where.
-        statement: one batch with one BACKUP or RESTORE.
-        proof: the number of the message without which the statement counts as not done.
+        statement: one batch with one BACKUP, RESTORE or DBCC CHECKDB.
+        proof: the number of the message without which the statement counts as not done; None for one that
+            is silent when all is well, whose session must then be the same as before.
         progress: told the percents of this statement.
         program: ``program_name`` of the connection.
 
@@ -59,10 +60,14 @@ def run_long(
         with _Watcher(server, session, number, progress) as watcher:
             try:
                 answer = session.run(statement)
+                same = proof is not None or session.rows("SELECT @@SPID;")[0][0] == number
             except BackupSystemError:
                 watcher.raise_own()
                 raise
         watcher.raise_own()
+    if proof is None and same:
+        progress(100)
+        return answer.messages
     if not any(message.number == proof for message in answer.messages):
         raise messages.known_problem(answer.messages) or OutcomeUnknownError(
             f"SQL Server's answer ended without message {proof}, so the statement may not have been done.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from shared.errors import BackupSystemError, IntegrityError, RefusedError, SqlServerError
@@ -28,12 +29,13 @@ def restore(
     *,
     run_id: str,
     in_place: bool,
+    chain: Sequence[str],
     progress: Progress,
 ) -> dict[str, Any]:
     """Restore one backup to the step's target and leave it RESTORING.
 
     A step whose backup set is already restored is recognised and does nothing; one that was interrupted is
-    done again from its own beginning.
+    done again from its own beginning. ``chain`` as in ``targets.admit``.
 
     Returns:
         Evidence: what was restored, SQL Server's own words, whether the stop point was reached.
@@ -47,7 +49,7 @@ def restore(
     statements.target_name(step.target)  # refused before anything is sent
     with server.session() as session:
         info = inspection.server_info(session)
-        admission = targets.admit(session, info, step, run_id=run_id, in_place=in_place)
+        admission = targets.admit(session, info, step, run_id=run_id, in_place=in_place, chain=chain)
         stop = _stop(step)
     answer: list[Message] = []
     if not admission.applied:
@@ -174,13 +176,15 @@ def _reached(
 ) -> bool:
     """Whether the roll-forward stopped inside the log.
 
-    For a step that was done before, and whose answer was lost, the database tells: redo goes on from the end
-    of the log exactly if it was applied to its end.
+    For a step that was done before, and whose answer was lost, the database tells: redo goes on from behind
+    the mark. Where the mark's place is not known, it goes on from before the end of the log.
     """
     if not skipped:
         return not any(message.number in messages.STOP_NOT_REACHED for message in answer)
     redo = session.rows(_REDO, step.target)[0][0]
-    return redo is not None and int(redo) < int(row.values["last_lsn"])
+    if redo is None or step.stop_lsn is None:
+        return redo is not None and int(redo) < int(row.values["last_lsn"])
+    return int(redo) > step.stop_lsn
 
 
 def _forgive_idle_night(step: SqlRestoreStep, row: BackupRow, answer: list[Message]) -> None:

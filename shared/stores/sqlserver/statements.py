@@ -238,6 +238,25 @@ def multi_user(database: str) -> str:
     return f"ALTER DATABASE {target_name(database)} SET MULTI_USER;"
 
 
+def drop_copy(database: str, *, online: bool) -> str:
+    """The removal of a copy; whoever looks at it just now is thrown out, where its state lets anybody in."""
+    name = target_name(database)
+    alone = f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE;\n" if online else ""
+    return f"{alone}DROP DATABASE {name};"
+
+
+def rename(old: str, new: str) -> str:
+    """Another name for a database; whoever is in it is thrown out, and everybody is let in again.
+
+    One batch: between two of them a pooled connection would take the one slot that SINGLE_USER leaves.
+    """
+    return (
+        f"ALTER DATABASE {target_name(old)} SET SINGLE_USER WITH ROLLBACK IMMEDIATE;\n"
+        f"ALTER DATABASE {target_name(old)} MODIFY NAME = {target_name(new)};\n"
+        f"ALTER DATABASE {target_name(new)} SET MULTI_USER;"
+    )
+
+
 def begin_marked(mark: str, description: str) -> str:
     """BEGIN TRANSACTION … WITH MARK; any error in it rolls it back as a whole."""
     return f"SET XACT_ABORT ON; BEGIN TRANSACTION {mark_name(mark)} WITH MARK {literal(description[:128])};"

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared.blob.storage import Storage
 from shared.clock import Clock, NewId, new_ulid
 from shared.model.backups import Count, Manifest
 from shared.model.plans import SqlRestoreStep
+from shared.octopus.migrations import Batch
 from shared.settings import SqlServerSettings
-from shared.stores.sqlserver import backup, contents, history, inspection, marks, restore, verify
+from shared.stores.sqlserver import (
+    backup,
+    checkdb,
+    contents,
+    episodes,
+    erasures,
+    history,
+    holdings,
+    inspection,
+    marks,
+    migration_script,
+    restore,
+    scratch,
+    swap,
+    verify,
+)
 from shared.stores.sqlserver.backup import SqlBackup, SqlBackupRequest
+from shared.stores.sqlserver.checkdb import DatabaseCheck
 from shared.stores.sqlserver.connection import Server
 from shared.stores.sqlserver.contents import MarkerRow, Migrations
+from shared.stores.sqlserver.episodes import KnownEpisode
 from shared.stores.sqlserver.execute import Progress
 from shared.stores.sqlserver.history import OwnBackup
+from shared.stores.sqlserver.holdings import Holdings
 from shared.stores.sqlserver.inspection import DatabaseState, ServerInfo
-from shared.stores.sqlserver.marks import MarkFacts, MarkRequest
+from shared.stores.sqlserver.marks import MarkFacts, Marking, MarkRequest
 from shared.stores.sqlserver.media import Medium, medium_of
+from shared.stores.sqlserver.migration_script import ScriptDone
 
 
 def _silent(percent: int) -> None:
@@ -92,6 +112,21 @@ class SqlServerStore:
         request = MarkRequest(databases, mark_name, point_id, description, vector_side)
         return marks.set_mark(self._server, self._clock, request)
 
+    def mark_where_allowed(
+        self, databases: Sequence[str], mark_name: str, point_id: str, description: str, vector_side: str
+    ) -> Marking:
+        """Mark all databases that allow it in one transaction; see ``marks.mark_where_allowed``.
+
+        Whether writers are held up for exact counts, the settings say.
+        """
+        exact = self._settings.exact_counts
+        request = MarkRequest(databases, mark_name, point_id, description, vector_side, exact)
+        return marks.mark_where_allowed(self._server, self._clock, request)
+
+    def look(self, databases: Sequence[str]) -> list[Holdings]:
+        """What databases in use hold now; see ``holdings.look``."""
+        return holdings.look(self._server, self._clock, databases)
+
     def verify(self, manifest: Manifest, progress: Progress = _silent) -> dict[str, Any]:
         """Look whether a committed backup is whole; see ``verify.verify``."""
         return verify.verify(self._server, self._medium(), self._storage, manifest, progress)
@@ -102,11 +137,18 @@ class SqlServerStore:
         *,
         run_id: str,
         in_place: bool = False,
+        chain: Sequence[str] = (),
         progress: Progress = _silent,
     ) -> dict[str, Any]:
         """Restore one backup to the step's target; see ``restore.restore``."""
         return restore.restore(
-            self._server, self._medium(), step, run_id=run_id, in_place=in_place, progress=progress
+            self._server,
+            self._medium(),
+            step,
+            run_id=run_id,
+            in_place=in_place,
+            chain=chain,
+            progress=progress,
         )
 
     def recover(self, target: str) -> dict[str, Any]:
@@ -123,6 +165,18 @@ class SqlServerStore:
         with self._server.session(seconds=3600) as session:
             return contents.counts(session, target)
 
+    def rows(self, database: str, table: str, *, seconds: int) -> int | None:
+        """Rows of one Octopus table now; None where there is no such table.
+
+        Args:
+            database: the database.
+            table: its key, ``schema.table``.
+            seconds: after this long the server is not waited for any more.
+        """
+        with self._server.session(seconds=seconds) as session:
+            counted = [one for one in contents.tables(session, database) if one.key == table]
+            return contents.row_counts(session, database, counted).get(table)
+
     def migrations(self, target: str) -> Migrations:
         """The newest migration and the tables that are there."""
         with self._server.session() as session:
@@ -132,6 +186,51 @@ class SqlServerStore:
         """The ids of all agents as lower-case GUIDs, sorted."""
         with self._server.session() as session:
             return contents.agents(session, target)
+
+    def agents_with_tenants(self, target: str) -> dict[str, str | None]:
+        """Every agent's id with its tenant, as text; None where none is known."""
+        with self._server.session() as session:
+            return contents.agents_with_tenants(session, target)
+
+    def check(self, database: str, progress: Progress = _silent) -> DatabaseCheck:
+        """Whether the pages and structures of a database are sound (DBCC CHECKDB); see ``checkdb.check``."""
+        return checkdb.check(self._server, database, progress)
+
+    def run_script(self, database: str, batches: Sequence[Batch], progress: Progress = _silent) -> ScriptDone:
+        """Execute a migration script in a database; see ``migration_script.run_script``."""
+        return migration_script.run_script(self._server, database, batches, progress)
+
+    def known_episodes(self, database: str, agent: str | None = None) -> list[KnownEpisode]:
+        """The newest episodes of an agent, or of any; see ``episodes.known_episodes``."""
+        with self._server.session() as session:
+            return episodes.known_episodes(session, database, agent)
+
+    def erase(
+        self, database: str, users: Sequence[str], on_rows: Callable[[Mapping[str, int], int], None]
+    ) -> dict[str, int]:
+        """Delete the rows of users, with what hangs on them; see ``erasures.erase``."""
+        return erasures.erase(self._server, database, users, on_rows)
+
+    def rows_of(self, database: str, users: Sequence[str]) -> int:
+        """How many rows of users there are in tables with a ``UserId``."""
+        return erasures.remaining(self._server, database, users)
+
+    def read_tables(self, target: str) -> dict[str, int]:
+        """Read the first rows of every Octopus table; see ``scratch.read_tables``."""
+        return scratch.read_tables(self._server, target)
+
+    def drop_copy(self, target: str, run_id: str) -> str:
+        """Remove a copy that a run restored side by side; see ``scratch.drop_copy``."""
+        return scratch.drop_copy(self._server, target, run_id)
+
+    def rename(self, old: str, new: str) -> dict[str, Any]:
+        """Give a database another name; see ``swap.rename``."""
+        return swap.rename(self._server, self._clock, old, new)
+
+    def let_in(self, database: str) -> None:
+        """Let everybody into a database, if it is there and closed; see ``swap.open_to_all``."""
+        with self._server.session() as session:
+            swap.open_to_all(session, database)
 
     def _medium(self) -> Medium:
         return medium_of(self._settings, self._storage, self._new_id, self.server().major)

@@ -40,12 +40,26 @@ class Admission(NamedTuple):
 
 
 def admit(
-    session: Session, server: ServerInfo, step: SqlRestoreStep, *, run_id: str, in_place: bool
+    session: Session,
+    server: ServerInfo,
+    step: SqlRestoreStep,
+    *,
+    run_id: str,
+    in_place: bool,
+    chain: Sequence[str] = (),
 ) -> Admission:
     """Decide whether ``step`` may be executed on its target as it is now.
 
+    Args:
+        session: where to look.
+        server: the instance.
+        step: what is to be restored.
+        run_id: the run that restores.
+        in_place: whether a live database may be overwritten.
+        chain: every backup set that the plan restores to this target, in order; not compared if empty.
+
     Raises:
-        TargetInTheWayError: the target is in use, or somebody else's.
+        TargetInTheWayError: the target is in use, or somebody else's, or something else was restored to it.
         RefusedError: the full restore that must come first has not been done.
     """
     state = inspection.database_state(session, step.target)
@@ -58,7 +72,7 @@ def admit(
             "Begin again with the full backup.",
             code="target_not_restoring",
         )
-    own = not state.exists or _is_own(state, step.target, run_id)
+    own = not state.exists or is_own(state, step.target, run_id)
     if state.exists and not own and not in_place:
         raise TargetInTheWayError(
             f"{step.target} is {state.state_desc}, and this run did not begin its restore.",
@@ -68,9 +82,23 @@ def admit(
     if full:
         # A full restore that was broken off leaves no row; one of an earlier database of that name does.
         done = [one for one in done if own and state.created_at and one.at >= state.created_at]
+    elif chain:
+        _demand_prefix(step, [one.backup_set_uuid for one in reversed(done)], chain)
     applied = state.exists and step.backup_set_uuid.lower() in (one.backup_set_uuid for one in done)
     moves = _moves(server, step, state.files, run_id) if full else {}
     return Admission(applied, state.exists, moves)
+
+
+def _demand_prefix(step: SqlRestoreStep, restored: Sequence[str], chain: Sequence[str]) -> None:
+    """Make sure that what was restored so far is how this plan begins."""
+    planned = [one.lower() for one in chain]
+    if restored != planned[: len(restored)]:
+        raise TargetInTheWayError(
+            f"{step.target} is RESTORING, but what was restored to it is not how this plan begins: somebody "
+            "else works on it.",
+            "Find out who. To begin anew, make a new plan; it overwrites what is there.",
+            code="foreign_restore",
+        )
 
 
 def own_files(target: str, run_id: str) -> str:
@@ -96,7 +124,8 @@ def _online(step: SqlRestoreStep, *, in_place: bool) -> TargetInTheWayError:
     )
 
 
-def _is_own(state: DatabaseState, target: str, run_id: str) -> bool:
+def is_own(state: DatabaseState, target: str, run_id: str) -> bool:
+    """Whether this run restored the database side by side: all of its files bear the run's names."""
     begin = own_files(target, run_id)
     return bool(state.files) and all(
         re.split(r"[\\/]", file.physical_name)[-1].startswith(begin) for file in state.files

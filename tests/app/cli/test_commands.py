@@ -69,6 +69,22 @@ def test_the_list_shows_points_and_backups_with_names_as_they_are(cli: Cli, poin
     assert re.search(r"full +[\d.]+ KiB  OctopusDB", text.out)
 
 
+def test_a_point_is_pinned_from_the_start_or_later_and_let_go(cli: Cli, point: dict[str, Any]) -> None:
+    def pinned() -> dict[str, bool]:
+        return {one["id"]: one["pinned"] for one in cli("list", "--json").json["recovery_points"]}
+
+    assert pinned()[point["id"]] is False
+    kept = cli("pin", point["name"])
+    assert kept.code == 0, kept
+    assert f"{point['id']}" in kept.out
+    assert pinned()[point["id"]] is True
+    assert re.search(rf"{point['id']} +yes +yes ", cli("list").out)
+    assert cli("pin", point["id"], "--remove", "--json").json["pinned"] is False
+    unknown = cli("pin", "nobody")
+    assert unknown.code == 2
+    assert "no recovery point" in unknown.err
+
+
 def test_the_status_names_the_newest_point(cli: Cli, point: dict[str, Any]) -> None:
     text = cli("status")
     assert text.code == 0
@@ -84,6 +100,19 @@ def test_a_point_is_planned_by_its_id_and_by_its_name(cli: Cli, point: dict[str,
     assert "octopus-backup restore " in by_id.out
     (plan,) = by_name.json["plans"]
     assert plan["execution"]["target"]["recovery_point_id"] == point["id"]
+
+
+def test_a_plan_is_written_as_a_page_into_a_new_file_only(cli: Cli, point: dict[str, Any]) -> None:
+    file = cli.folder / "plan.html"
+    done = cli("plan", point["id"], "--html", str(file))
+    assert done.code == 0, done.err
+    page = file.read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert point["id"] in page
+    again = cli("plan", point["id"], "--html", str(file))
+    assert again.code == 2
+    assert "cannot be written" in again.err
+    assert file.read_text(encoding="utf-8") == page
 
 
 def test_latest_and_a_time_are_planned_once_for_each_policy_or_for_the_one_that_is_named(

@@ -91,6 +91,18 @@ def test_filters_choose_the_same_points_for_count_scroll_and_query(
     assert counted == len(expected)
 
 
+def test_a_field_is_empty_where_it_is_missing_null_or_an_empty_list(server: StandIn) -> None:
+    make(server, "a")
+    payloads: list[dict[str, Any]] = [{}, {"x": None}, {"x": []}, {"x": 0}, {"x": [1]}, {"x": ""}]
+    made = [{"id": n, "vector": [0.1] * 64, "payload": one} for n, one in enumerate(payloads)]
+    server.http.put("/collections/a/points?wait=true", json={"points": made}).raise_for_status()
+    body = {"filter": {"must": [{"is_empty": {"key": "x"}}]}, "limit": 10}
+    found = server.http.post("/collections/a/points/scroll", json=body).json()["result"]["points"]
+    assert [one["id"] for one in found] == [0, 1, 2]
+    wrong = {"filter": {"must": [{"is_empty": {"key": "x", "and": "more"}}]}}
+    assert server.http.post("/collections/a/points/count", json=wrong).status_code == 400
+
+
 def test_scrolling_page_by_page_over_several_shards_meets_every_point_once(server: StandIn) -> None:
     make(server, "a", 90, shard_number=3)
     seen: list[str] = []

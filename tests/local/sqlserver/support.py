@@ -37,6 +37,11 @@ class Server:
         text = connection_string(self.port, PASSWORD, database=database, application=application)
         return Client(pyodbc.connect(text, autocommit=autocommit, timeout=10))
 
+    def connect_as(self, login: str, database: str = "master") -> Client:
+        """A connection of another login than sa, which was made with the same password."""
+        text = connection_string(self.port, PASSWORD, database=database).replace("UID=sa", f"UID={login}")
+        return Client(pyodbc.connect(text, autocommit=True, timeout=10))
+
 
 class Client:
     """A connection with one cursor."""
@@ -115,3 +120,8 @@ def running(folder: Path, *options: str, env: dict[str, str] | None = None) -> I
         yield server
     finally:
         server.child.stop()
+
+
+def batches(script: str) -> list[str]:
+    """The batches of a script, as sqlcmd cuts it at GO."""
+    return [batch for batch in re.split(r"(?mi)^GO\s*$", script) if batch.strip()]

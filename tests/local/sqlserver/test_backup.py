@@ -237,3 +237,22 @@ def test_the_tail_of_the_log_takes_the_database_out_of_service(
         items.value("SELECT 1")
     client.run(f"RESTORE DATABASE [{database}] WITH RECOVERY")
     assert client.value("SELECT state_desc FROM sys.databases WHERE name = ?", database) == "ONLINE"
+
+
+def test_a_tail_that_is_cut_short_leaves_the_database_in_service(
+    items: Client, client: Client, database: str, folder: Path
+) -> None:
+    client.run(f"BACKUP DATABASE [{database}] TO DISK = N'{folder}/f'")
+    items.run("INSERT INTO dbo.Items VALUES (1, NULL)")
+    items.close()
+    client.wait_until_left(database)
+    client.run(f"EXEC standin_fault N'slow', N'{database}', 0.2")
+    tail = f"BACKUP LOG [{database}] TO DISK = N'{folder}/t' WITH NORECOVERY"
+    client.cursor.execute(tail)
+    client.cursor.close()  # in its midst: the driver cancels it
+    client.cursor = client.connection.cursor()
+    client.run(f"EXEC standin_fault N'slow', N'{database}', 0")
+    assert client.value("SELECT state_desc FROM sys.databases WHERE name = ?", database) == "ONLINE"
+    client.run(f"INSERT INTO [{database}].dbo.Items VALUES (2, NULL)")
+    client.run("USE master")
+    assert 3014 in client.numbers(tail.replace("/t'", "/u'"))

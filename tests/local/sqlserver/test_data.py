@@ -169,7 +169,7 @@ def test_misuse_answers_with_the_real_number(items: Client, sql: str, number: in
         "SELECT * FROM Items CROSS APPLY (SELECT 1 AS a) AS b",
         "WHILE 1 = 1 SELECT 1",
         "SAVE TRANSACTION here",
-        "GRANT SELECT ON Items TO public",
+        "GRANT IMPERSONATE ON USER::dbo TO public",
         "DBCC SHRINKDATABASE (master)",
         "EXEC sp_configure",
         "BULK INSERT Items FROM 'x'",

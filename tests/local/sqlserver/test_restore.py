@@ -256,3 +256,36 @@ def test_a_restore_that_was_cut_off_must_be_repeated_from_its_start(tmp_path: Pa
         client.run(f"RESTORE LOG r FROM DISK = N'{tmp_path}/l' WITH RECOVERY")
         assert client.rows("SELECT Id FROM r.dbo.Items") == [(1,)]
         client.close()
+
+
+def cut_short(client: Client, sql: str, percent: int) -> None:
+    """Run a statement until it has said so many percent, then leave: the driver cancels it."""
+    client.cursor.execute(sql)
+    while not any(f"{percent} percent" in text for _, text in client.cursor.messages or []):
+        assert client.cursor.nextset()
+    client.cursor.close()
+    client.cursor = client.connection.cursor()
+
+
+def test_an_interrupted_roll_forward_is_repeated_from_its_beginning(chain: Chain, client: Client) -> None:
+    chain.insert()
+    chain.backup("DATABASE", "differential", "DIFFERENTIAL")
+    chain.insert()
+    chain.insert(mark="here")
+    chain.insert()
+    chain.log("log")
+    target = f"{chain.database}_copy"
+    chain.start(target)
+    client.run(f"EXEC standin_fault N'slow', N'{target}', 0.02")
+    differential = chain.restore(target, "differential", log=False)
+    last = chain.restore(target, "log", "NORECOVERY, STOPATMARK = N'here'")
+
+    cut_short(client, differential, 50)
+    assert client.error(last) == 4319  # nothing else fits, until it is repeated
+    assert client.error(f"RESTORE DATABASE [{target}] WITH RECOVERY") == 4333
+    client.run(differential)
+    cut_short(client, last, 90)
+    assert 4329 not in client.numbers(last)  # the mark is found once more
+    client.run(f"EXEC standin_fault N'slow', N'{target}', 0")
+    chain.recover(target)
+    assert chain.rows(target) == [1, 2, 3, 4]

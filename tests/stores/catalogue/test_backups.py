@@ -16,7 +16,7 @@ from shared.catalogue import Catalogue, paths
 from shared.catalogue.backups import HINT
 from shared.errors import AlreadyExistsError, IntegrityError, NotFoundError
 from shared.model.backups import Kind, Manifest
-from shared.model.hints import hint_of
+from shared.model.hints import SqlHint, hint_of
 from tests.stores.blob.support import Proxy, SetClock
 from tests.stores.catalogue.samples import START, snapshot_set, sql_backup, ulid_at, verification
 
@@ -164,6 +164,19 @@ def test_a_hint_that_lies_is_found_out_before_anything_is_planned_on_it(catalogu
     lie = hint_of(manifest).model_copy(update={"last_lsn": 10**24 + 99})
     with pytest.raises(IntegrityError, match="something else"):
         catalogue.backups.chosen(lie)
+
+
+def test_a_hint_of_an_older_version_agrees_in_what_it_says(catalogue: Catalogue) -> None:
+    manifest = sql_backup()
+    catalogue.backups.commit(manifest)
+    told = hint_of(manifest).as_json()
+    assert told.pop("utc_offset_minutes") is not None
+    assert "flaw" not in told
+    older = SqlHint.model_validate(told)
+    assert older.utc_offset_minutes is None
+    assert catalogue.backups.chosen(older) == manifest
+    with pytest.raises(IntegrityError, match="something else"):
+        catalogue.backups.chosen(older.flawed("it is gone"))
 
 
 def test_a_chosen_manifest_that_was_removed_is_not_found(catalogue: Catalogue) -> None:

@@ -39,7 +39,7 @@ def test_a_name_is_looked_up_without_reading_the_other_points(
     for days in range(5):
         catalogue.points.commit(point(f"day {days}", at=START + days * DAY))
     Catalogue(troubled, clock).points.get("day 2")
-    assert sum(request.reads_blob for request in proxy.seen) == 2, "the name as an id, then the point"
+    assert sum(request.reads_blob for request in proxy.seen) == 3, "the name as an id, the point, its pin"
 
 
 @pytest.mark.parametrize("wanted", ["", "none", "../plans/plan-1", "null", "x" * 3000])
@@ -67,6 +67,42 @@ def test_a_damaged_point_is_left_out_of_the_list_and_named_in_the_log(
     assert bad.id in caplog.text
     with pytest.raises(IntegrityError, match="schema 7"):
         catalogue.points.get(bad.id)
+
+
+def test_what_a_person_said_last_is_whether_a_point_is_pinned(catalogue: Catalogue) -> None:
+    born_pinned = point("kept", at=START).model_copy(update={"pinned": True})
+    plain = point(at=START + DAY)
+    for one in (born_pinned, plain):
+        catalogue.points.commit(one)
+    assert [found.pinned for found in catalogue.points.all()] == [False, True]
+    assert catalogue.points.pin(plain.id, True, START).pinned
+    assert not catalogue.points.pin("kept", False, START).pinned
+    assert [found.pinned for found in catalogue.points.all()] == [True, False]
+    assert [catalogue.points.get(one.id).pinned for one in (plain, born_pinned)] == [True, False]
+    catalogue.points.pin("kept", True, START)
+    assert catalogue.points.get("kept") == born_pinned
+
+
+@pytest.mark.parametrize("wanted", ["", "none", "../plans/plan-1", "x" * 3000])
+def test_only_a_point_that_exists_is_pinned(catalogue: Catalogue, storage: Storage, wanted: str) -> None:
+    with pytest.raises(NotFoundError):
+        catalogue.points.pin(wanted, True, START)
+    assert list(storage.container("state").list_blob_names(name_starts_with="pins/")) == []
+
+
+def test_scripts_lie_beside_their_point_are_written_once_and_are_no_points(
+    catalogue: Catalogue, storage: Storage
+) -> None:
+    one = point()
+    names = catalogue.points.add_scripts(one, {"restore.sql": "-- ü\n", "restore.sh": "#!/bin/sh\n"})
+    assert names == [f"recovery-points/{one.id}/restore.sql", f"recovery-points/{one.id}/restore.sh"]
+    assert storage.client("catalogue", names[0]).download_blob().readall().decode() == "-- ü\n"
+    assert catalogue.points.add_scripts(one, {"restore.sql": "-- ü\n"}) == names[:1]
+    with pytest.raises(AlreadyExistsError):
+        catalogue.points.add_scripts(one, {"restore.sql": "something else"})
+    assert catalogue.points.all() == []
+    catalogue.points.commit(one)
+    assert catalogue.points.all() == [one]
 
 
 def test_a_plan_is_kept_as_it_was_shown(catalogue: Catalogue) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -20,13 +21,17 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def octopus_at() -> OctopusAt:
-    def make(url: str | None, token: str | None = TOKEN, health_path: str = "/health") -> OctopusApi:
-        settings = OctopusSettings.model_construct(
-            api_url=url,
-            api_token=SecretStr(token) if token else None,
-            health_path=health_path,
-            wait_seconds=1,
-        )
+    def make(
+        url: str | None, token: str | None = TOKEN, health_path: str = "/health", **more: Any
+    ) -> OctopusApi:
+        values: dict[str, Any] = {
+            "api_url": url,
+            "api_token": SecretStr(token) if token else None,
+            "health_path": health_path,
+            "wait_seconds": 1,
+            **more,
+        }
+        settings = OctopusSettings.model_construct(**values)
         return OctopusApi(settings, SystemClock(), lambda: "01J0000000000000000000000")
 
     return make

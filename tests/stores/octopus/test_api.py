@@ -5,6 +5,7 @@ import socket
 import uuid
 
 import pytest
+from pydantic import SecretStr
 
 from shared.errors import (
     BackupSystemError,
@@ -173,21 +174,37 @@ class TestConversation:
         with pytest.raises(StoreError, match="5 events"):
             octopus.converse(AGENT, "?")
 
-    def test_a_dripping_stream_is_given_up_at_its_deadline(
-        self, server: ScriptedServer, octopus: OctopusApi, monkeypatch: pytest.MonkeyPatch
+    def test_a_chat_that_never_ends_is_cut_off_at_its_deadline_and_is_evidence(
+        self, server: ScriptedServer, octopus_at: OctopusAt
     ) -> None:
-        monkeypatch.setattr(api, "CONVERSATION_SECONDS", 0.2)
         server.answer = Answer([TURN[3]] * 20, pause=0.05)
-        with pytest.raises(UnreachableError, match="not over after"):
-            octopus.converse(AGENT, "?")
+        turn = octopus_at(server.url, conversation_seconds=0.2).converse(AGENT, "?")
+        assert turn.cut_off
+        assert not turn.complete
+        assert 0.2 <= turn.seconds < 0.9
+        assert turn.turn_id is None
+        assert set(turn.events) == {"token"}
 
-    def test_a_silent_stream_is_given_up(
-        self, server: ScriptedServer, octopus: OctopusApi, monkeypatch: pytest.MonkeyPatch
+    def test_a_stream_that_falls_silent_is_cut_off(
+        self, server: ScriptedServer, octopus_at: OctopusAt
     ) -> None:
-        monkeypatch.setattr(api, "SILENCE_SECONDS", 0.1)
-        server.answer = Answer(TURN[:2], pause=0.4)
-        with pytest.raises(UnreachableError, match="silent"):
-            octopus.converse(AGENT, "?")
+        server.answer = Answer([*TURN[:2], TURN[2]], pause=0.3)
+        turn = octopus_at(server.url, conversation_seconds=0.1).converse(AGENT, "?")
+        assert turn.cut_off
+        assert turn.seconds < 0.3
+
+    def test_the_path_of_the_chat_is_a_template(self, server: ScriptedServer, octopus_at: OctopusAt) -> None:
+        server.answer = Answer(TURN)
+        octopus_at(server.url, chat_path="/v2/sessions/{session}/messages").converse(AGENT, "?")
+        assert server.seen[0].path == "/v2/sessions/octopus-backup-01J0000000000000000000000/messages"
+
+    @pytest.mark.parametrize("path", ["chat/{session}", "//evil.example/{session}", "/chat/{sesion}", ""])
+    def test_a_path_that_cannot_be_used_names_its_setting(
+        self, server: ScriptedServer, octopus_at: OctopusAt, path: str
+    ) -> None:
+        with pytest.raises(InvalidSettingsError, match="OCTOPUS_CHAT_PATH"):
+            octopus_at(server.url, chat_path=path).converse(AGENT, "?")
+        assert server.seen == []
 
     def test_no_connection_can_be_tried_again(self, octopus_at: OctopusAt) -> None:
         with pytest.raises(UnreachableError, match="does not answer") as caught:
@@ -224,6 +241,56 @@ class TestSearch:
         server.answer = Answer([body], type="application/json")
         with pytest.raises(StoreError, match="list of objects"):
             octopus.search_knowledge(AGENT, "x")
+
+    def test_the_paths_of_the_searches_are_templates(
+        self, server: ScriptedServer, octopus_at: OctopusAt
+    ) -> None:
+        server.answer = Answer([b"[]"], type="application/json")
+        api = octopus_at(server.url, episode_search_path="/e", knowledge_search_path="/k/{agent}")
+        api.search_episodes(AGENT, "x")
+        api.search_knowledge(AGENT, "x")
+        assert [seen.path for seen in server.seen] == ["/e", f"/k/{AGENT}"]
+
+
+class TestHeaders:
+    def test_further_headers_are_sent_with_every_request(
+        self, server: ScriptedServer, octopus_at: OctopusAt
+    ) -> None:
+        headers = SecretStr(json.dumps({"X-Gateway-Key": "canary-gateway-77"}))
+        api = octopus_at(server.url, api_headers=headers)
+        server.answer = Answer([b"ok"], type="text/plain")
+        api.health()
+        server.answer = Answer(TURN)
+        api.converse(AGENT, "?")
+        assert [seen.headers["x-gateway-key"] for seen in server.seen] == ["canary-gateway-77"] * 2
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "X-Key: canary-gateway-77",
+            '["canary-gateway-77"]',
+            '{"X-Key": 7}',
+            '{"X Key": "canary-gateway-77"}',
+            '{"X-Key": "canary-gateway-77\\r\\nEvil: 1"}',
+            '{"Host": "canary-gateway-77"}',
+        ],
+    )
+    def test_headers_that_are_none_name_the_setting_and_not_their_content(
+        self, server: ScriptedServer, octopus_at: OctopusAt, text: str
+    ) -> None:
+        with pytest.raises(InvalidSettingsError, match="OCTOPUS_API_HEADERS") as caught:
+            octopus_at(server.url, api_headers=SecretStr(text)).health()
+        assert "canary" not in f"{caught.value} {caught.value.__context__}"
+        assert server.seen == []
+
+    def test_a_server_that_repeats_a_header_does_not_put_it_into_an_error(
+        self, server: ScriptedServer, octopus_at: OctopusAt
+    ) -> None:
+        headers = SecretStr('{"X-Gateway-Key": "canary-gateway-77"}')
+        server.answer = Answer([b"bad key canary-gateway-77"], status=500)
+        with pytest.raises(StoreError) as caught:
+            octopus_at(server.url, api_headers=headers).converse(AGENT, "?")
+        assert "canary" not in str(caught.value)
 
 
 class TestSecrets:

@@ -14,7 +14,7 @@ from shared.errors import (
     QdrantError,
 )
 from shared.model.backups import Count, Quality
-from shared.stores.qdrant import QdrantStore, SnapshotRequest
+from shared.stores.qdrant import QdrantStore, SnapshotRequest, agreed
 from tests.stores.qdrant.conftest import Naming, request_for, set_of, step_for
 from tests.stores.qdrant.server import Server
 
@@ -135,3 +135,13 @@ def test_a_peer_that_nobody_knows_is_reported(server: Server, store: QdrantStore
     with pytest.raises(NotFoundError) as unknown:
         store.back_up(request)
     assert unknown.value.specific_code == "peer_unknown"
+
+
+def test_what_several_peers_counted_of_one_collection_is_not_added_up() -> None:
+    exact = [Count(value=600, quality=Quality.EXACT)] * 3
+    assert agreed(exact) == exact[0]
+    busy = Count(value=604, quality=Quality.APPROXIMATE, low=601, high=605)
+    assert agreed([*exact, busy]) == Count(value=604, quality=Quality.APPROXIMATE, low=600, high=605)
+    differing = [exact[0], Count(value=599, quality=Quality.EXACT)]
+    assert agreed(differing) == Count(value=599, quality=Quality.APPROXIMATE, low=599, high=600)
+    assert agreed([]).quality is Quality.APPROXIMATE

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -196,6 +197,53 @@ def test_a_lost_answer_to_a_recovery_over_a_collection_is_followed_by_another(
     evidence = store.restore(step_for(part, target=name, overwrites=True), facts)
     assert failing.count(name) == 25
     assert [one["answer_lost"] for one in evidence["recovered"]] == [True]
+
+
+def abandoned(server: Server, storage: Storage, part: SnapshotPart, target: str) -> None:
+    """Begin a recovery as a process does that is killed meanwhile: the server goes on with it."""
+    body = {
+        "location": storage.read_url(part.blob, 60), "priority": "snapshot", "checksum": part.checksum,
+    }  # fmt: skip
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.put(
+            f"{server.urls[0]}{server.path(target, 'snapshots', 'recover')}",
+            json=body, params={"wait": "true"}, headers={"api-key": server.key}, timeout=1.0,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_recovery_that_a_killed_attempt_left_running_ends_before_ours_begins(
+    failing: Server, store: QdrantStore, storage: Storage, named: Naming, existed: bool
+) -> None:
+    name = failing.create(named(), 25)
+    part = store.back_up(request_for(failing, name))
+    facts = set_of(store, part)
+    target = name if existed else named()
+    failing.order(recover_delay=3.0)
+    abandoned(failing, storage, part, target)
+    step = step_for(part, target=target, overwrites=existed)
+    evidence = store.restore(step, facts, begun_before=True, copied=True)
+    failing.write(target, [77])  # Octopus goes on working, as soon as the step is done
+    failing.ask("POST", "/_standin/settle")
+    time.sleep(2.5)  # when the abandoned recovery would have ended, had nobody waited for it
+    assert evidence["waited_for_earlier_recovery"] > 0.5
+    assert failing.count(target) == 26
+
+
+def test_a_recovery_that_never_ends_stops_the_restore_before_anything_is_changed(
+    failing: Server, store: QdrantStore, storage: Storage, named: Naming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = failing.create(named(), 5)
+    part = store.back_up(request_for(failing, name))
+    facts = set_of(store, part)
+    monkeypatch.setattr(recover, "LOST_REPLY_SECONDS", 0.2)
+    failing.order(recover_delay=3.0)
+    abandoned(failing, storage, part, name)
+    with pytest.raises(LockedError) as running:
+        store.restore(step_for(part, target=name, overwrites=True), facts, begun_before=True)
+    assert running.value.specific_code == "recovery_running"
+    assert failing.snapshots(name) == []
+    time.sleep(3.0)
 
 
 @pytest.fixture(scope="session")

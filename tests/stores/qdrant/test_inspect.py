@@ -53,6 +53,19 @@ def test_inspect_shows_what_is_protected_and_what_is_not(
     server.alias(f"{name}_alias", None)
 
 
+def test_what_a_plan_asks_needs_no_look_at_any_collection(
+    server: Server, store: QdrantStore, named: Naming
+) -> None:
+    name = server.create(named(), 1)
+    server.alias(f"{name}_alias", name)
+    state, found = store.inspect(), store.presence()
+    assert name in found.names
+    assert set(found.names) == set(state.names)
+    assert found.aliases[f"{name}_alias"] == name
+    assert found.versions == state.versions
+    server.alias(f"{name}_alias", None)
+
+
 def test_a_collection_that_no_pattern_matches_is_reported_as_unprotected(
     server: Server, storage: Storage, named: Naming
 ) -> None:

@@ -109,17 +109,30 @@ def test_an_alias_is_never_restored_to(server: Server, store: QdrantStore, named
     assert server.count(live) == 9
 
 
-def test_an_incompatible_collection_in_the_way_keeps_its_points(
-    server: Server, store: QdrantStore, named: Naming
+@pytest.mark.parametrize(("shape", "told"), [({"dimension": 4}, "4 dimensions"), ({"shards": 2}, "2 shard")])
+def test_a_collection_of_another_shape_in_the_way_is_left_alone(
+    server: Server, store: QdrantStore, storage: Storage, named: Naming, shape: dict[str, int], told: str
 ) -> None:
     name = server.create(named(), 5)
     part = store.back_up(request_for(server, name))
     facts = set_of(store, part)
-    other = server.create(named(), 7, dimension=4)
-    with pytest.raises(TargetInTheWayError) as refused:
+    other = server.create(named(), 7, **shape)
+    storage.client(part.blob.container, part.blob.name).delete_blob()  # not even read
+    with pytest.raises(TargetInTheWayError, match=told) as refused:
         store.restore(step_for(part, target=other, overwrites=True), facts)
     assert refused.value.specific_code == "incompatible_collection"
     assert server.count(other) == 7
+    assert server.snapshots(other) == []
+
+
+def test_where_a_copy_is_kept_elsewhere_the_server_keeps_none(
+    server: Server, store: QdrantStore, named: Naming
+) -> None:
+    name = server.create(named(), 20)
+    part = store.back_up(request_for(server, name))
+    facts = set_of(store, part)
+    store.restore(step_for(part, target=name, overwrites=True), facts, copied=True)
+    assert server.snapshots(name) == []
 
 
 def test_a_restore_that_does_not_match_the_backup_is_not_believed(

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.clock import new_ulid
+from shared.clock import SystemClock, new_ulid
 from shared.errors import InvalidRequestError, SqlServerError
 from shared.model.backups import Kind, Quality
 from shared.model.plans import Stop
 from shared.stores.sqlserver.connection import Server
+from shared.stores.sqlserver.marks import Marking, MarkRequest, set_mark
 from shared.stores.sqlserver.statements import quote_name
 from shared.stores.sqlserver.store import SqlServerStore
 from tests.stores.sqlserver.support import Chain, Database, TestServer, make_database, mark_name
@@ -43,6 +44,14 @@ def test_what_the_database_held_is_told_with_the_mark(disk_store: SqlServerStore
     assert agent in facts.agents
     assert len(facts.agents) == 2
     assert facts.migration is None
+
+
+def test_the_rows_of_one_table_are_counted_within_a_time(
+    disk_store: SqlServerStore, database: Database
+) -> None:
+    database.add_agent()
+    assert disk_store.rows(database.name, "dbo.Octopus_Agents", seconds=5) == 2
+    assert disk_store.rows(database.name, "dbo.Octopus_Nothing", seconds=5) is None
 
 
 def test_without_snapshot_isolation_counts_are_approximate_even_when_nothing_moved(
@@ -87,7 +96,7 @@ def test_a_transaction_that_does_not_end_is_not_waited_for_and_hinders_only_one_
     server: TestServer, disk_store: SqlServerStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.stores.sqlserver.marks._DRAIN_MILLISECONDS", 300)
-    monkeypatch.setattr("shared.stores.sqlserver.marks._COUNT_WAIT_MILLISECONDS", 300)
+    monkeypatch.setattr("shared.stores.sqlserver.holdings.COUNT_WAIT_MILLISECONDS", 300)
     database.admin.run(f"ALTER DATABASE {quote_name(database.name)} SET ALLOW_SNAPSHOT_ISOLATION ON;")
     with Server(server.connection).session() as other:
         other.run("BEGIN TRANSACTION;")
@@ -187,3 +196,75 @@ def test_the_head_of_the_migrations_is_the_newest(disk_store: SqlServerStore, da
     found = disk_store.migrations(database.name)
     assert found.head == "20250301000000_Areas"
     assert found.tables == ("dbo.Octopus_Agents", "dbo.Octopus_Episodes")
+
+
+def mark_all(store: SqlServerStore, *databases: str) -> Marking:
+    return store.mark_where_allowed(databases, mark_name(), new_ulid(), "d", "v")
+
+
+def test_where_it_is_allowed_the_mark_is_set_and_elsewhere_it_is_told_why_not(
+    disk_store: SqlServerStore, database: Database
+) -> None:
+    second = make_database(database.admin, f"{database.name}_second")
+    second.run("DROP TABLE octopus_backup.RecoveryPoint;")
+    done = mark_all(disk_store, second.name, database.name)
+    assert [one.database for one in done.marked] == [database.name]
+    assert [(one.database, one.code) for one in done.refused] == [(second.name, "marker_schema_missing")]
+    assert "infra/sqlserver-setup.sql" in done.refused[0].hint
+    row = disk_store.marker(database.name)
+    assert row is not None
+    assert row.mark_name == done.marked[0].mark_name
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+def test_a_missing_marker_table_is_told_by_both_ways_of_counting(
+    disk_store: SqlServerStore, database: Database, exactly: bool
+) -> None:
+    if exactly:
+        database.admin.run(f"ALTER DATABASE {quote_name(database.name)} SET ALLOW_SNAPSHOT_ISOLATION ON;")
+    database.run("DROP TABLE octopus_backup.RecoveryPoint;")
+    done = mark_all(disk_store, database.name)
+    assert done.marked == ()
+    assert [one.code for one in done.refused] == ["marker_schema_missing"]
+
+
+def test_a_marker_table_of_another_shape_is_as_good_as_none(
+    disk_store: SqlServerStore, database: Database
+) -> None:
+    database.run("DROP TABLE octopus_backup.RecoveryPoint;")
+    database.run("CREATE TABLE octopus_backup.RecoveryPoint (MarkName nvarchar(32) NOT NULL PRIMARY KEY);")
+    assert [one.code for one in mark_all(disk_store, database.name).refused] == ["marker_schema_missing"]
+
+
+def test_what_needs_a_person_is_no_refusal(disk_store: SqlServerStore, database: Database) -> None:
+    simple = make_database(database.admin, f"{database.name}_simple", simple=True)
+    for name, code in ((simple.name, "recovery_model_simple"), (f"{database.name}_no", "database_missing")):
+        with pytest.raises(SqlServerError) as failed:
+            mark_all(disk_store, database.name, name)
+        assert failed.value.specific_code == code
+    assert disk_store.marker(database.name) is None
+
+
+def test_counts_need_no_locks_where_the_settings_say_so(server: TestServer, database: Database) -> None:
+    database.admin.run(f"ALTER DATABASE {quote_name(database.name)} SET ALLOW_SNAPSHOT_ISOLATION ON;")
+    request = MarkRequest([database.name], mark_name(), new_ulid(), "d", "v", exact=False)
+    (facts,) = set_mark(Server(server.connection), SystemClock(), request)
+    count = facts.tables["dbo.Octopus_Episodes"]
+    assert (count.quality, count.low, count.value, count.high) == (Quality.APPROXIMATE, 1, 1, 1)
+
+
+def test_the_offset_of_the_servers_clock_comes_with_the_mark_and_with_a_look(
+    disk_store: SqlServerStore, database: Database
+) -> None:
+    (facts,) = disk_store.set_mark([database.name], mark_name(), new_ulid(), "d", "v")
+    (seen,) = disk_store.look([database.name])
+    for found in (facts, seen):
+        assert abs(found.clock_offset_seconds) < 300, "a zone that is not accounted for is hours away"
+        assert 0 < found.clock_uncertainty_seconds < 10
+    assert seen.server == facts.server
+    assert {table: count.value for table, count in seen.tables.items()} == {
+        table: count.value for table, count in facts.tables.items()
+    }
+    assert {count.quality for count in seen.tables.values()} == {Quality.APPROXIMATE}
+    assert (seen.agents, seen.migration) == (facts.agents, facts.migration)
+    assert disk_store.look([]) == []

@@ -326,3 +326,23 @@ def test_a_backup_of_one_medium_is_restored_through_the_other(
     taken.take(Kind.FULL)
     Chain(disk_store, database.name, taken.taken).restore(database.side())
     assert database.texts(database.side()) == ["the first"]
+
+
+def test_in_place_a_database_that_somebody_else_began_to_restore_is_refused(
+    store: SqlServerStore, database: Database
+) -> None:
+    chain = Chain(store, database.name)
+    chain.take(Kind.FULL)
+    chain.take(Kind.FULL)
+    database.add_episode("row")
+    chain.take(Kind.LOG)
+    first, second, log = chain.steps(database.name)
+    planned = [first.backup_set_uuid, log.backup_set_uuid]
+    store.take_tail(chain.request(Kind.LOG))
+    run = new_ulid()
+    store.restore(first, run_id=run, in_place=True, chain=planned)
+    store.restore(second, run_id=new_ulid(), in_place=True)  # somebody else's, from another full backup
+    with pytest.raises(TargetInTheWayError) as refused:
+        store.restore(log, run_id=run, in_place=True, chain=planned)
+    assert refused.value.specific_code == "foreign_restore"
+    assert store.inspect(database.name).state_desc == "RESTORING"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from shared.checklist import (
     Conversation,
     Marker,
+    RestoredCollection,
+    judge_check,
     judge_conversation,
     judge_health,
+    judge_live_collections,
+    judge_live_sql,
     judge_migrations,
     judge_sql,
 )
@@ -149,3 +154,112 @@ def test_what_there_was_nothing_to_look_for_is_noted_and_not_failed() -> None:
     found = judge_conversation(Conversation(200, 1, ended=True, recalled=None, found=None))
     assert found.passed
     assert len(found.notes) == 2
+
+
+def test_a_turn_that_was_cut_off_tells_how_long_was_waited_and_what_came_last() -> None:
+    turn = Conversation(
+        200, 4, False, None, None, deadline_seconds=60, events=7, last_event="token", cut_off=True
+    )
+    assert judge_conversation(turn).mismatches == (
+        "The turn did not end in time: it was given up after 60 s; the last of 7 events was token.",
+    )
+
+
+def test_a_stream_that_stops_without_an_end_is_told_as_that() -> None:
+    turn = Conversation(200, 4, False, None, None, deadline_seconds=60, events=2, last_event="error")
+    assert judge_conversation(turn).mismatches == (
+        "The turn did not end: the stream stopped without turn_end; the last of 2 events was error.",
+    )
+
+
+def test_a_script_may_lead_beyond_the_point_but_not_before_its_own_head() -> None:
+    beyond = judge_migrations("M1", [], "M2", [], at_least=True)
+    assert beyond.passed
+    assert beyond.notes == ("The migration history ends with M2, later than the M1 of the recovery point.",)
+    behind = judge_migrations("M3", [], "M2", [], at_least=True, reference="the script")
+    assert behind.mismatches == ("The migration history ends with M2; it should end with M3 or a later one.",)
+    assert not judge_migrations("M1", [], None, [], at_least=True).passed
+
+
+def test_a_database_that_was_found_sound_passes() -> None:
+    found = judge_check(True, 0, 0, [])
+    assert found.passed
+    assert found.evidence["checkdb"]["clean"] is True
+
+
+def test_errors_of_a_database_are_told_with_their_numbers() -> None:
+    found = judge_check(False, 1, 3, ["8928: Page (1:256) could not be processed.", "8939: …"])
+    (told,) = found.mismatches
+    assert told.startswith("DBCC CHECKDB found 1 allocation errors and 3 consistency errors. 8928: Page")
+    assert "how many is not known" in judge_check(False, None, None, []).mismatches[0]
+
+
+class TestEnvironment:
+    def test_more_and_fewer_rows_are_shown_and_pass(self) -> None:
+        found = judge_live_sql(side(), MARKER, {EPISODES: exact(1), AGENTS: exact(9)})
+        assert found.passed
+        assert found.evidence["tables"][EPISODES] == {"expected": 3, "quality": "exact", "found": 1}
+        assert "Fewer rows than at the recovery point: dbo.Octopus_Episodes." in found.notes
+
+    def test_a_table_that_was_emptied_or_is_gone_does_not_pass(self) -> None:
+        found = judge_live_sql(side(), MARKER, {EPISODES: exact(0)})
+        assert found.mismatches == (
+            "Table dbo.Octopus_Agents is missing.",
+            "Table dbo.Octopus_Episodes is empty; it had 3 rows at the recovery point.",
+        )
+
+    def test_a_table_that_may_have_been_empty_then_may_be_empty_now(self) -> None:
+        then = side(**{EPISODES: roughly(1, 0, 2), AGENTS: exact(0)})
+        assert judge_live_sql(then, MARKER, {EPISODES: exact(0), AGENTS: exact(0)}).passed
+
+    def test_without_a_point_only_a_database_without_tables_fails(self) -> None:
+        assert judge_live_sql(None, None, {AGENTS: exact(0)}).passed
+        assert not judge_live_sql(None, None, {}).passed
+
+    @staticmethod
+    def seen(count: int = 5, status: str = "green", missing: tuple[str, ...] = ()) -> RestoredCollection:
+        peers = {} if missing == ("one", "two") else {"one": count, "two": count}
+        return RestoredCollection(
+            "agent_1", missing, peers, dict.fromkeys(peers, status), dict.fromkeys(peers, "ok")
+        )
+
+    @pytest.mark.parametrize(
+        ("seen", "why"),
+        [
+            ({"missing": ("one", "two")}, "'agent_1' is missing; it had 4 points at the recovery point."),
+            ({"count": 0}, "'agent_1' is empty; it had 4 points at the recovery point."),
+            ({"status": "red"}, "'agent_1' is red on one."),
+            ({"missing": ("three",)}, "'agent_1' is not known to three."),
+        ],
+    )
+    def test_a_collection_in_service_must_be_there_and_hold_something(
+        self, seen: dict[str, Any], why: str
+    ) -> None:
+        found = judge_live_collections({"agent_1": exact(4)}, ["agent_1"], {"agent_1": self.seen(**seen)})
+        assert why in found.mismatches
+
+    def test_collections_may_grow_and_shrink_and_go_with_their_agents(self) -> None:
+        then = {"agent_1": exact(4), "agent_2": exact(4)}
+        found = judge_live_collections(then, ["agent_1"], {"agent_1": self.seen(2, "yellow")})
+        assert found.passed
+        assert found.evidence["collections"]["agent_1"]["counted"] == {"one": 2, "two": 2}
+        assert any("gone with their agents: agent_2" in note for note in found.notes)
+        assert any("not green yet: agent_1" in note for note in found.notes)
+
+
+def test_two_judgements_are_one_that_keeps_the_notes_of_both() -> None:
+    then = side(**{EPISODES: roughly(1, 0, 2)})
+    one = judge_sql(then, "POINT1", MARKER, {EPISODES: exact(1)})
+    both = one.also(judge_check(True, 0, 0, []))
+    assert both.passed
+    assert both.notes == one.notes != ()
+    assert {"tables", "checkdb"} <= set(both.evidence)
+    assert not one.also(judge_check(False, 0, 1, [])).passed
+
+
+def test_of_a_thousand_mismatches_ten_are_told() -> None:
+    then = side(**{f"dbo.Octopus_{number:04}": exact(1) for number in range(1000)})
+    found = judge_sql(then, "POINT1", MARKER, {})
+    assert len(found.mismatches) == 1000
+    assert found.summary.endswith("And 990 more; the step's evidence has them all.")
+    assert len(found.summary) < 1000

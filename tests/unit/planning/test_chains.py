@@ -176,8 +176,8 @@ def test_damaged_backups_are_never_used_and_say_so() -> None:
     ]
     result = found(backups, ToTime(at(2.8)))
     assert ids(result) == ["F0", "L0", "L2"]
-    assert "a verification found it so" in why_not(result, "F1")
-    assert "F1 is damaged" in why_not(result, "D1")
+    assert "SQL Server marked it so" in why_not(result, "F1")
+    assert "F1 cannot be used: it is damaged" in why_not(result, "D1")
     assert "damaged" in why_not(result, "X")
 
 

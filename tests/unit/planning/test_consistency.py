@@ -15,6 +15,8 @@ from shared.planning.consistency import (
     NoPair,
     VectorChoice,
     breach,
+    clocks_differ,
+    lead,
     pair,
     sql_time,
     vectors_before,
@@ -102,6 +104,59 @@ def test_a_set_without_a_point_needs_the_clock_margin() -> None:
 def test_an_incomplete_set_is_never_taken() -> None:
     found = vectors_before([], [set_hint("SET9", ended=1, complete=False)], at(9))
     assert told(found) == "no_vectors_before_target"
+
+
+def compared(made: RecoveryPoint, offset: float, uncertainty: float = 0.5) -> RecoveryPoint:
+    """The point, SQL Server's clock having been found so many seconds ahead of ours."""
+    told = {"clock_offset_seconds": offset, "clock_uncertainty_seconds": uncertainty}
+    return made.model_copy(update={"sql": tuple(side.model_copy(update=told) for side in made.sql)})
+
+
+def test_a_clock_that_is_known_to_be_behind_makes_no_honest_point_a_breach() -> None:
+    behind = point("P1", mark=2, ended=2.5)  # by their own clocks, half an hour in the wrong order
+    assert breach(behind) is not None
+    assert breach(compared(behind, -1800)) is None
+    ahead = compared(point("P2", mark=2, ended=1.9), 1800)
+    assert breach(ahead) is not None, "the mark only seems later, because SQL Server's clock is ahead"
+
+
+def test_a_set_without_a_point_must_have_ended_earlier_where_sql_servers_clock_is_ahead() -> None:
+    ended = set_hint("SET9", ended=3)
+    ahead = compared(point("P1", mark=2, ended=1.9, complete=False), 600, 1)
+    first = at(3) + CLOCK_MARGIN + timedelta(seconds=601)
+    assert told(vectors_before([ahead], [ended], first - timedelta(seconds=1)))
+    assert vectors_before([ahead], [ended], first) == VectorChoice("SET9", at(3), None)
+
+
+def test_a_clock_that_is_behind_makes_nothing_looser() -> None:
+    behind = compared(point("P1", mark=2, ended=1.9, complete=False), -600)
+    ended = set_hint("SET9", ended=3)
+    assert told(vectors_before([behind], [ended], at(3) + CLOCK_MARGIN - timedelta(seconds=1)))
+
+
+def test_the_lead_is_what_the_points_next_before_and_after_say() -> None:
+    long_ago = compared(point("P0", mark=1, ended=0.9), 9000, 0)
+    before, after = (
+        compared(point("P1", mark=2, ended=1.9), 10, 0),
+        compared(point("P2", mark=6, ended=5.9), 40, 0),
+    )
+    points = [after, long_ago, point("P3", mark=4, ended=3.9), before]
+    assert lead(points, at(4)) == timedelta(seconds=40)
+    assert lead([long_ago, before], at(4)) == timedelta(seconds=10)
+    assert lead([point("P3", mark=4, ended=3.9)], at(4)) == timedelta(0)
+    assert lead([], at(4)) == timedelta(0)
+
+
+def test_clocks_differ_only_when_they_surely_do() -> None:
+    margin = CLOCK_MARGIN.total_seconds()
+    (side,) = point("P1", mark=2, ended=1.9).sql
+    assert clocks_differ(side) is None
+    for offset, uncertainty, differ in ((margin, 0, False), (margin + 5, 6, False), (margin + 7, 6, True)):
+        for sign in (1, -1):
+            told = {"clock_offset_seconds": sign * offset, "clock_uncertainty_seconds": uncertainty}
+            found = clocks_differ(side.model_copy(update=told))
+            assert (found is not None) == differ
+            assert found is None or ("ahead of" if sign > 0 else "behind") in found
 
 
 HOURS = st.integers(0, 40).map(lambda quarter: quarter / 4)

@@ -7,16 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequestError
+from shared.octopus.collections import is_scratch
 from shared.planning.names import (
     LONGEST_COLLECTION,
     LONGEST_DATABASE,
     Existing,
     Names,
     choose_names,
+    demand_unreserved,
 )
 from tests.unit.planning.world import at
 
-SUFFIX = "__rp_20260301t043000"
+PREFIX = "rp_20260301t043000_"
 
 
 def choose(
@@ -43,13 +45,13 @@ def test_a_name_that_nobody_uses_is_taken_as_it_is() -> None:
 
 def test_side_by_side_the_recovery_point_is_in_the_name() -> None:
     found = choose(["OctopusDB"], ["agent_1"], existing=Existing(["octopusdb"], ["agent_1"]))
-    assert found.databases == {"OctopusDB": f"OctopusDB{SUFFIX}"}
-    assert found.collections == {"agent_1": f"agent_1{SUFFIX}"}
+    assert found.databases == {"OctopusDB": f"{PREFIX}OctopusDB"}
+    assert found.collections == {"agent_1": f"{PREFIX}agent_1"}
 
 
 def test_a_second_restore_of_the_same_point_gets_a_number() -> None:
-    existing = Existing(["OctopusDB", f"octopusdb{SUFFIX}", f"OctopusDB{SUFFIX}_2"], [])
-    assert choose(["OctopusDB"], [], existing=existing).databases["OctopusDB"] == f"OctopusDB{SUFFIX}_3"
+    existing = Existing(["OctopusDB", f"{PREFIX}octopusdb", f"{PREFIX}2_OctopusDB"], [])
+    assert choose(["OctopusDB"], [], existing=existing).databases["OctopusDB"] == f"{PREFIX}3_OctopusDB"
 
 
 def test_in_place_keeps_the_name() -> None:
@@ -61,12 +63,12 @@ def test_collections_that_differ_in_case_are_two() -> None:
     assert choose([], ["a"], existing=Existing([], ["A"])).collections == {"a": "a"}
 
 
-def test_a_long_name_is_cut_to_make_room_for_the_suffix() -> None:
+def test_a_long_name_is_cut_to_make_room_for_the_prefix() -> None:
     database, collection = "d" * 128, "ü" * 90
     found = choose([database], [collection], existing=Existing([database], [collection]))
     assert len(found.databases[database]) == LONGEST_DATABASE
     assert len(found.collections[collection].encode()) <= LONGEST_COLLECTION
-    assert found.databases[database].endswith(SUFFIX)
+    assert found.databases[database].startswith(PREFIX)
 
 
 def test_the_longest_collection_leaves_room_for_the_name_of_its_snapshot() -> None:
@@ -79,7 +81,7 @@ def test_a_name_that_was_asked_for_is_used() -> None:
 
 
 def test_a_name_that_was_asked_for_is_not_given_to_another_one() -> None:
-    assert choose(["A", "B"], [], {"B": "A"}).databases == {"A": f"A{SUFFIX}", "B": "A"}
+    assert choose(["A", "B"], [], {"B": "A"}).databases == {"A": f"{PREFIX}A", "B": "A"}
 
 
 @pytest.mark.parametrize(
@@ -149,3 +151,25 @@ def test_side_by_side_never_touches_what_exists_and_never_twice_the_same(
     assert not set(targets) & {name.casefold() for name in there}
     assert len(set(found.collections.values())) == len(collections)
     assert not set(found.collections.values()) & set(points)
+
+
+def test_names_that_are_made_are_known_as_such_and_left_alone() -> None:
+    existing = Existing(["OctopusDB", f"{PREFIX}OctopusDB"], ["agent_1"])
+    found = choose(["OctopusDB"], ["agent_1"], existing=existing)
+    for name in (*found.databases.values(), *found.collections.values()):
+        assert is_scratch(name)
+    assert not is_scratch("OctopusDB")
+
+
+@pytest.mark.parametrize("name", ["rp_20260301t043000_x", "drill_20260301t043000_OctopusDB"])
+def test_a_person_cannot_ask_for_a_name_like_those_that_are_made(name: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        demand_unreserved(["fine", name])
+    assert refused.value.specific_code == "reserved_name"
+    demand_unreserved(["fine", "rp_of_mine", "drill"])
+
+
+def test_a_database_is_not_cut_to_a_name_that_ends_with_a_space() -> None:
+    database = "d" * (LONGEST_DATABASE - len(PREFIX) - 1) + " tail"
+    found = choose([database], [], existing=Existing([database], []))
+    assert found.databases[database] == PREFIX + "d" * (LONGEST_DATABASE - len(PREFIX) - 1)

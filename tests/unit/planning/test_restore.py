@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.model.backups import Count, QdrantFacts, Quality, ShardPart
+from shared.model.backups import Count, QdrantFacts, Quality, ShardPart, Store
 from shared.model.findings import Severity
 from shared.model.plans import (
     AftermathStep,
     AliasesStep,
     CollectionStep,
     ConversationStep,
+    Migrations,
     OrphansStep,
     Plan,
     PlanRequest,
@@ -37,6 +38,7 @@ from tests.unit.planning.world import (
     PLAN_ID,
     agent_collection,
     at,
+    blob,
     inputs,
     part,
     plan,
@@ -49,6 +51,9 @@ from tests.unit.planning.world import (
 
 A, B, G = agent_collection(ALICE), agent_collection(BOB), agent_collection(GONE)
 LIVE: dict[str, Any] = {"databases": {"OctopusDB": "ONLINE"}, "collections": {A: True, B: True}}
+
+ORDINARY = {"fence_by_hand", "conversation_writes"}
+"""What every plan finds that ends with Octopus in service."""
 
 
 def codes(made: Plan) -> set[str]:
@@ -63,6 +68,7 @@ def only[T](made: Plan, kind: type[T]) -> T:
 def test_the_steps_come_in_the_order_of_the_checklist() -> None:
     made = plan()
     assert [step.kind for step in made.execution.steps] == [
+        "fence",
         *["sql_restore"] * 4,
         "sql_recover",
         "sql_proof",
@@ -72,10 +78,11 @@ def test_the_steps_come_in_the_order_of_the_checklist() -> None:
         "orphans",
         "health",
         "conversation",
+        "aftermath",
     ]
-    numbers = [step.checklist or 0 for step in made.execution.steps]
+    numbers = [step.checklist for step in made.execution.steps if step.checklist is not None]
     assert numbers == sorted(numbers)
-    assert [step.id for step in made.execution.steps][:2] == ["001-sql_restore", "002-sql_restore"]
+    assert [step.id for step in made.execution.steps][:2] == ["001-fence", "002-sql_restore"]
 
 
 def test_every_restore_has_the_same_stop_and_only_the_last_must_reach_it() -> None:
@@ -112,7 +119,7 @@ def test_a_collection_is_restored_from_every_peer_that_holds_data_of_it() -> Non
 def test_side_by_side_overwrites_nothing_and_leaves_aliases_where_they_are() -> None:
     made = plan(**LIVE)
     state = made.execution.target_state
-    assert state.databases == {"OctopusDB__rp_20260301t043600": "absent"}
+    assert state.databases == {"rp_20260301t043600_OctopusDB": "absent"}
     assert not any(state.collections.values())
     assert not any(
         isinstance(step, AliasesStep | AftermathStep | SqlTailStep) for step in made.execution.steps
@@ -125,13 +132,13 @@ def test_after_a_total_loss_the_live_names_are_used() -> None:
     made = plan()
     assert made.execution.target_state.databases == {"OctopusDB": "absent"}
     assert only(made, AliasesStep).aliases == {f"alias_{A}": A, f"alias_{B}": B}
-    assert codes(made) == set()
+    assert codes(made) == ORDINARY
 
 
 def test_in_place_takes_the_tail_first_warns_and_backs_up_afterwards() -> None:
     made = plan(request(in_place=True), **LIVE)
     tail = only(made, SqlTailStep)
-    assert made.execution.steps[0] is tail
+    assert [step.kind for step in made.execution.steps][:2] == ["fence", "sql_tail"]
     assert (tail.database, tail.backup_id[:8]) == ("OctopusDB", PLAN_ID[:8])
     assert all(step.overwrites for step in made.execution.steps if isinstance(step, CollectionStep))
     assert "overwrites" in codes(made)
@@ -141,8 +148,7 @@ def test_in_place_takes_the_tail_first_warns_and_backs_up_afterwards() -> None:
 def test_what_was_replaced_is_backed_up_at_once_under_the_name_that_it_has() -> None:
     made = plan(request(in_place=True, names={"OctopusDB": "Live"}), databases={"Live": "ONLINE"})
     kinds = [step.kind for step in made.execution.steps]
-    assert kinds[kinds.index("migrations") + 1] == "aftermath"
-    assert kinds[kinds.index("aftermath") + 1] == "collection"
+    assert kinds[-1] == "aftermath"
     aftermath = only(made, AftermathStep)
     assert aftermath.database == "Live"
     assert "Back up Live" in aftermath.title
@@ -185,7 +191,7 @@ def test_a_server_older_than_the_snapshots_stops_the_plan(version: str, stops: b
 
 
 def test_a_set_without_known_versions_stops_nothing() -> None:
-    assert codes(plan(snapshot_set=snapshot_set(ALICE, BOB, versions={}))) == set()
+    assert codes(plan(snapshot_set=snapshot_set(ALICE, BOB, versions={}))) == ORDINARY
 
 
 def test_a_collection_with_custom_sharding_is_left_out_even_when_it_is_named() -> None:
@@ -260,14 +266,14 @@ def test_the_orphans_are_looked_for_under_the_restored_names() -> None:
 
 def test_without_the_api_the_last_two_steps_are_left_out_and_said_so() -> None:
     made = plan(octopus_api=False)
-    assert {step.checklist for step in made.execution.steps} == {1, 2, 3}
+    assert {step.checklist for step in made.execution.steps} == {None, 1, 2, 3}
     assert "octopus_api_not_configured" in codes(made)
 
 
 def test_vectors_alone() -> None:
     found = resolution(request(), points=[point(sql=())])
     made = plan(resolution=found)
-    assert {step.kind for step in made.execution.steps} == {"collection", "aliases", "health"}
+    assert {step.kind for step in made.execution.steps} == {"fence", "collection", "aliases", "health"}
     assert "alone" in made.consistency
     assert made.execution.target.sql_stop == Stop()
     assert "sqlserver" not in made.space
@@ -278,7 +284,7 @@ def test_vectors_alone() -> None:
 def test_sql_server_alone() -> None:
     found = resolution(request(policy="latest_sql"), Policy.LATEST_SQL, points=[], sets=[])
     made = plan(resolution=found, snapshot_set=None)
-    assert {step.checklist for step in made.execution.steps} == {1, 2, 4, 5}
+    assert {step.checklist for step in made.execution.steps} == {None, 1, 2, 4, 5}
     assert "nothing is done to the vectors" in made.consistency
     assert "vectors" not in made.summary
     assert made.execution.target.recovery_point_id is None
@@ -341,11 +347,11 @@ def test_the_space_that_each_peer_needs(versions: dict[str, str], overwritten: b
 
 def test_unknown_space_stops_the_plan_until_a_person_confirms_it() -> None:
     asked = request(confirm_space=False)
-    (finding,) = plan(asked).findings
+    (finding,) = [one for one in plan(asked).findings if one.code not in ORDINARY]
     assert (finding.code, finding.severity) == ("space_unknown", Severity.ERROR)
-    assert codes(plan(asked, free_bytes=2500)) == set()
-    assert codes(plan(asked, free_bytes=2499)) == {"space_short"}
-    assert codes(plan(request(confirm_space=True), free_bytes=1)) == set()
+    assert codes(plan(asked, free_bytes=2500)) == ORDINARY
+    assert codes(plan(asked, free_bytes=2499)) == ORDINARY | {"space_short"}
+    assert codes(plan(request(confirm_space=True), free_bytes=1)) == ORDINARY
 
 
 def test_a_plan_expires_after_a_day_and_counts_what_it_reads() -> None:
@@ -385,6 +391,13 @@ def other_zone(given: PlanInputs) -> PlanInputs:
     return replace(given, manifests={**given.manifests, "SQL3": changed})
 
 
+SCRIPT = blob("migrations/x.sql").model_copy(update={"sha256": "ab" * 32})
+
+
+def also(given: PlanInputs, **values: Any) -> PlanInputs:
+    return replace(given, request=given.request.model_copy(update=values))
+
+
 def asked(**values: Any) -> PlanRequest:
     return request(**values)
 
@@ -405,7 +418,18 @@ CHANGES: dict[str, Callable[[PlanInputs], PlanInputs]] = {
     "zone": other_zone,
     "snapshot": lambda given: replace(given, snapshot_set=snapshot_set(ALICE)),
     "api": lambda given: replace(given, octopus_api=False),
+    "hook": lambda given: replace(given, stop_hook=True),
+    "tier": lambda given: replace(given, tiers={"data/sql/1-0.bak": "Archive"}),
+    "checkdb": lambda given: also(given, checkdb=True),
+    "erasures": lambda given: also(given, erase_users=("u1",)),
+    "script": lambda given: also(replace(given, script=SCRIPT), migrations=Migrations.SCRIPT),
+    "stores": lambda given: also(given, stores=(Store.SQLSERVER, Store.QDRANT)),
+    "agents": lambda given: also(given, agents=(ALICE, BOB)),
 }
+
+
+REPLACING = ("name", "in place")
+"""Changes that replace the whole request, so they come first."""
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -414,13 +438,19 @@ def test_the_digest_changes_with_what_is_executed_and_with_nothing_else(
     changed: set[str], minutes: int
 ) -> None:
     original = inputs()
-    later = replace(original, now=at(7) + timedelta(minutes=minutes), free_bytes=minutes)
+    later = replace(
+        original,
+        now=at(7) + timedelta(minutes=minutes),
+        free_bytes=minutes,
+        episodes_now={"OctopusDB": minutes},
+        points_now={A: minutes},
+    )
     assert plan_restore(later).digest == plan_restore(original).digest
     exclusive = {"recovery point", "policy", "time"}
     one_resolution = sorted(changed & exclusive)[:1] + sorted(changed - exclusive)
     if {"name", "in place"} <= set(one_resolution):
         one_resolution.remove("name")
-    for name in one_resolution:
+    for name in sorted(one_resolution, key=lambda name: name not in REPLACING):
         later = CHANGES[name](later)
     assert (plan_restore(later).digest == plan_restore(original).digest) == (not one_resolution)
 

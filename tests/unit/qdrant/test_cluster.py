@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -35,6 +36,9 @@ class RecordedPeer:
         self.cluster = exchange(version, f"701-cluster-{node}")["response"]["json"]["result"]
         self.placement = exchange(version, f"704-collection-cluster-{node}")["response"]["json"]["result"]
         self.config = config()
+        self.more: list[str] = []
+        self.broken = False
+        self.slow = 0.0
 
     @property
     def peer_id(self) -> int:
@@ -42,8 +46,15 @@ class RecordedPeer:
 
     def answer(self, seen: Seen) -> Answer:
         path = unquote(seen.path)
+        if path.startswith("/collections/"):
+            time.sleep(self.slow)
+            if self.broken and path == f"/collections/{COLLECTION}":
+                return Answer(500, b'{"status": {"error": "Service internal error: Dirty shard"}}')
+            for name in self.more:
+                path = path.replace(f"/{name}", f"/{COLLECTION}")
+        names = [COLLECTION, "other", *self.more]
         answers: dict[str, Any] = {
-            "/collections": {"collections": [{"name": COLLECTION}, {"name": "other"}]},
+            "/collections": {"collections": [{"name": name} for name in names]},
             "/cluster": self.cluster,
             "/aliases": {"aliases": [{"alias_name": "current", "collection_name": COLLECTION}]},
             f"/collections/{COLLECTION}": {"status": "green", "config": self.config, "payload_schema": {}},

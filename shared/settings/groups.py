@@ -1,73 +1,12 @@
-"""Every setting, in one typed place, checked at start, all problems reported at once.
-
-App settings are flat names in the environment (that is how Azure Functions hands them over); here they are
-gathered into one tree. Secrets are ``SecretStr``: they print as asterisks and are opened where they are used.
-"""
+"""The settings, group by group; docs/configuration.md is made of them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from croniter import croniter
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import SecretStr
 
-from shared.errors import InvalidSettingsError
-
-
-def _split(value: object) -> object:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
-
-
-def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
-    for pattern in value:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-    return value
-
-
-def _address(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-        raise ValueError("is not an http or https address without user, query and fragment")
-    return value.rstrip("/")
-
-
-def _schedule(value: str) -> str:
-    if len(value.split()) != 6 or not croniter.is_valid(value, second_at_beginning=True):
-        raise ValueError("is not an NCRONTAB expression of six fields: second minute hour day month weekday")
-    return value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Address = Annotated[str, AfterValidator(_address)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(_split)]
-Schedule = Annotated[str, AfterValidator(_schedule)]
-
-
-def setting(name: str, description: str, example: str, default: Any = ...) -> Any:
-    """A field that is read from the app setting ``name``; ``example`` is shown in errors and in the docs."""
-    return Field(default, validation_alias=name, description=description, examples=[example])
-
-
-class Group(BaseSettings):
-    """Settings that belong together, read from the environment; an empty value counts as absent."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="ignore",
-        case_sensitive=True,
-        env_ignore_empty=True,
-        enable_decoding=False,  # lists are written with commas, not as JSON
-        hide_input_in_errors=True,  # an input may be a secret
-    )
+from shared.settings.fields import Address, Addresses, Group, Names, Patterns, Schedule, setting
 
 
 class StorageSettings(Group):
@@ -141,7 +80,7 @@ class QdrantSettings(Group):
         "",
         None,
     )
-    collections: Annotated[Names, AfterValidator(_patterns)] = setting(
+    collections: Patterns = setting(
         "QDRANT_COLLECTIONS",
         "Regular expressions, separated by commas; a collection that matches one of them is backed up, "
         "every other one is reported as unprotected.",
@@ -261,6 +200,12 @@ class DrillSettings(Group):
         "30",
         30,
     )
+    warn_days: int = setting(
+        "DRILL_WARN_DAYS",
+        "After so many days without a drill that succeeded, the status says so.",
+        "35",
+        35,
+    )
     rto_minutes: int = setting(
         "TARGET_RTO_MINUTES",
         "How long a restore may take at most, in minutes; drills and status compare with it.",
@@ -303,98 +248,3 @@ class ScheduleSettings(Group):
     drill: Schedule = setting(
         "DRILL_SCHEDULE", "Drills, where DRILL_ENABLED is true.", "0 0 5 * * 0", "0 0 5 * * 0"
     )
-
-
-class Settings(BaseModel):
-    """The whole tree."""
-
-    model_config = ConfigDict(frozen=True)
-
-    storage: StorageSettings
-    sqlserver: SqlServerSettings
-    qdrant: QdrantSettings
-    octopus: OctopusSettings
-    drill: DrillSettings
-    access: AccessSettings
-    schedules: ScheduleSettings
-
-    def fingerprint(self) -> str:
-        """A digest of what a restore uses (addresses, databases, medium, folders): no secret goes into it."""
-        used = {
-            "storage": self.storage.url,
-            "sqlserver": [self.sqlserver.medium, self.sqlserver.backup_dir, *self.sqlserver.databases],
-            "server": _server_of(self.sqlserver.connection),
-            "qdrant": list(self.qdrant.urls),
-            "octopus": self.octopus.api_url,
-        }
-        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _server_of(connection: SecretStr | None) -> str | None:
-    found = (
-        re.search(r"(?i)(?:^|;)\s*server\s*=\s*([^;]*)", connection.get_secret_value())
-        if connection
-        else None
-    )
-    return found[1].strip() if found else None
-
-
-def load() -> Settings:
-    """Read the settings from this process's environment.
-
-    Raises:
-        InvalidSettingsError: naming every problem, each with the setting's name and an example; no value of a
-            secret is ever part of it.
-    """
-    groups: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, group in group_classes().items():
-        try:
-            groups[name] = group()
-        except ValidationError as error:
-            problems += [_problem(group, dict(one)) for one in error.errors()]
-    problems += _contradictions(groups)
-    if problems:
-        raise InvalidSettingsError(
-            f"{len(problems)} setting(s) are wrong: " + " | ".join(dict.fromkeys(problems)),
-            "Correct them in the app settings (locally: local.settings.json or the environment). "
-            "docs/configuration.md explains each.",
-        )
-    return Settings(**groups)
-
-
-def group_classes() -> dict[str, type[Group]]:
-    """The groups by their name in the tree, in the order of the docs."""
-    found = {name: field.annotation for name, field in Settings.model_fields.items()}
-    return {name: group for name, group in found.items() if isinstance(group, type)}
-
-
-def _problem(group: type[Group], error: dict[str, Any]) -> str:
-    name = str(error["loc"][0])
-    field = next(f for f in group.model_fields.values() if f.validation_alias == name)
-    what = "is missing" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
-    example = field.examples[0] if field.examples else ""
-    return f"{name}: {what}" + (f" (example: {example})" if example else "")
-
-
-def _contradictions(groups: Mapping[str, Any]) -> list[str]:
-    sql: SqlServerSettings | None = groups.get("sqlserver")
-    qdrant: QdrantSettings | None = groups.get("qdrant")
-    problems = []
-    if sql and sql.medium == "disk" and sql.connection:
-        problems += [
-            f"{name}: is needed because SQLSERVER_BACKUP_MEDIUM is disk (example: {example})"
-            for name, value, example in (
-                ("SQLSERVER_BACKUP_DIR", sql.backup_dir, r"D:\backup"),
-                ("SQLSERVER_BACKUP_DIR_LOCAL", sql.backup_dir_local, "/mnt/backup"),
-            )
-            if not value
-        ]
-    if sql and sql.connection and not sql.databases:
-        problems.append("SQLSERVER_DATABASES: names no database (example: OctopusDB)")
-    if sql and qdrant and not sql.connection and not qdrant.urls:
-        problems.append(
-            "SQLSERVER_CONNECTION, QDRANT_URLS: neither is set, so there is nothing to back up "
-            "(example: QDRANT_URLS=http://127.0.0.1:6333)"
-        )
-    return problems
