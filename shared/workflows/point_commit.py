@@ -44,7 +44,7 @@ class Draft(Document):
 
 @dataclass
 class _SqlPoints:
-    """The SQL side of a point as it is put together; no agents are known where no database has their table."""
+    """The SQL side of a point as it is put together; ``agents`` is None where no database has their table."""
 
     sides: list[SqlSide]
     reasons: list[str]
@@ -155,7 +155,8 @@ def _sql_points(system: System, run: Run, marks: Marks) -> _SqlPoints:
     agents = {agent for facts in marks.marked for agent in facts.agents}
     after = system.sqlserver.look([one.refusal.database for one in marks.unmarked])
     agents |= {agent for one in (*(u.before for u in marks.unmarked), *after) for agent in one.agents}
-    tables = {table for one in (*marks.marked, *after) for table in one.tables}
+    tables = {table for facts in marks.marked for table in facts.tables}
+    tables |= {table for one in after for table in one.tables}
     told = any(table.rpartition(".")[2] == AGENTS for table in tables)
     made = _SqlPoints([], [], [], frozenset(agents) if told else None, {})
     for facts in marks.marked:

@@ -195,14 +195,14 @@ class History:
 
     def make_point(self) -> str:
         """A recovery point; sometimes Octopus works on while it is made."""
-        meanwhile, later = (self.rng.random() < 0.35 for _ in range(2))
+        meanwhile, later = (self.rng.random() < 0.4 for _ in range(2))
         vectors, at_the_mark = self.vectors(), self.rows()
         real = {name: self.world.activity(name) for name in ("set_mark", "back_up_database")}
 
         def set_mark(payload: dict[str, Any]) -> Any:
             nonlocal at_the_mark
             if meanwhile:
-                move = self.rng.choice((self.add_agent, self.delete_agent, self.talk))
+                move = self.rng.choice((self.add_agent, self.delete_agent, self.delete_agent, self.talk))
                 self.tell(f"before the mark {move()}")
                 at_the_mark = self.rows()
             return real["set_mark"](payload)

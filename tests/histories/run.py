@@ -29,7 +29,7 @@ class Length:
     refusals: int
 
 
-SHORT = Length(moves=6, checks=1, fork_chance=0.2, refusals=2)
+SHORT = Length(moves=5, checks=1, fork_chance=0.2, refusals=1)
 LONG = Length(moves=12, checks=4, fork_chance=0.4, refusals=6)
 
 
