@@ -35,7 +35,9 @@ def check(
     ] = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Look whether the environment is healthy: the checklist's five steps over what is in service.
+    """Look whether what is in service is healthy.
+
+    The five steps of the checklist are done over it.
 
     Changes nothing, but for the episode that the test conversation becomes. Ends with a report; the exit code
     is 1 when something is not as it should be.
@@ -82,7 +84,10 @@ def report(
     ] = None,
     as_json: JsonFlag = False,
 ) -> int:
-    """Show the report of a restore or a check, with what people said of it until now."""
+    """Show the report of a restore or a check.
+
+    With what people said of it until now.
+    """
     one = system()
     found = reports.find(one, run)
     if html is not None:

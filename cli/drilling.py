@@ -27,7 +27,9 @@ CleanUpFlag = Annotated[
 @app.command("drill")
 @command
 def drill(point: PointOption = None, clean_up: CleanUpFlag = False, as_json: JsonFlag = False) -> int:
-    """Restore a recovery point into scratch copies, prove it, measure it, and remove the copies.
+    """Practise a restore, in copies that are removed again.
+
+    A recovery point is restored into scratch copies, proven and measured.
 
     On the servers of DRILL_SQLSERVER_CONNECTION and DRILL_QDRANT_URLS; no live name is ever touched.
     """

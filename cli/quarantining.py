@@ -31,7 +31,9 @@ def quarantine(
     ] = None,
     as_json: JsonFlag = False,
 ) -> int:
-    """Put a collection aside: copy it under another name, prove the copy, then delete the original.
+    """Put a collection aside under another name.
+
+    It is copied, the copy is proven, then the original is deleted.
 
     A snapshot of it is kept in Blob Storage too. Refused for a collection whose agent SQL Server knows. When
     it was interrupted, the same command goes on where it was.

@@ -215,7 +215,7 @@ def cancel(
 @app.command()
 @command
 def runs(as_json: JsonFlag = False) -> int:
-    """List the newest runs of every kind: backups, recovery points, restores, checks, drills."""
+    """List the newest runs: backups, points, restores, drills."""
     found = watching.newest(system())
     if as_json:
         output.show_json({"runs": [watching.line(run) for run in found]})

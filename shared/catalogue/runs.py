@@ -51,7 +51,7 @@ class Runs:
             AlreadyExistsError: it was written down before.
             UnreachableError, NotPermittedError, StorageError: it could not be written.
         """
-        documents.create(self._storage, paths.STATE, paths.run(run.kind, run.id), run.as_json())
+        documents.create(self._storage, paths.STATE, paths.run(run.kind, run.id), _state(run))
 
     def get(self, kind: RunKind, run_id: str) -> Run:
         """A run.
@@ -118,9 +118,7 @@ class Runs:
                 raise _taken_over(stored, attempt)
             changed = change(stored)
             try:
-                documents.replace(
-                    self._storage, paths.STATE, paths.run(kind, run_id), changed.as_json(), etag
-                )
+                documents.replace(self._storage, paths.STATE, paths.run(kind, run_id), _state(changed), etag)
             except ConflictError:
                 self._clock.sleep(secrets.SystemRandom().uniform(0, _WAIT_SECONDS))
             else:
@@ -193,6 +191,11 @@ class Runs:
             return read(self._storage, paths.STATE, paths.run(kind, run_id), Run)
         except NotFoundError:
             raise _unknown(run_id) from None
+
+
+def _state(run: Run) -> dict[str, Any]:
+    """A run as it is kept: without what is as it is by default, of which a thousand steps have very much."""
+    return {"schema": run.schema_, **run.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
 
 
 def _unknown(run_id: str) -> NotFoundError:

@@ -19,6 +19,7 @@ from operator import attrgetter
 
 from shared.model.backups import Kind
 from shared.model.hints import SqlHint
+from shared.planning.forks import Forks
 
 Usable = Callable[[SqlHint], bool]
 
@@ -86,6 +87,7 @@ class History:
 
     def __init__(self, backups: Iterable[SqlHint]) -> None:
         self.recorded = {backup.id: backup for backup in backups}
+        self._ways = Forks(self.recorded.values())
         kinds: dict[Kind, list[SqlHint]] = {kind: [] for kind in Kind}  # one pass: a year has 38,000
         for backup in self.recorded.values():
             kinds[backup.kind].append(backup)
@@ -152,7 +154,7 @@ class History:
 
     def stretches_into(self, last: SqlHint, high: int, usable: Usable) -> Iterator[Stretch]:
         """Every stretch from which ``last`` can be applied as the last log, entered at ``high`` at most."""
-        limit = _last_entrance(last, high)
+        limit = self._last_entrance(last, high)
         return self._back(last.first_recovery_fork_guid, last.first_lsn, limit, last, None, usable)
 
     def _back(
@@ -168,7 +170,7 @@ class History:
         yield stretch
         for log in self.logs_into(fork):
             if stretch.low <= log.last_lsn <= high and usable(log):
-                limit = _last_entrance(log, log.last_lsn)
+                limit = self._last_entrance(log, log.last_lsn)
                 yield from self._back(
                     log.first_recovery_fork_guid, log.first_lsn, limit, log, stretch, usable
                 )
@@ -186,10 +188,13 @@ class History:
             position -= 1
         return Stretch(fork, low, high, leave, tuple(covering), exit_, then)
 
+    def _last_entrance(self, log: SqlHint, high: int) -> int:
+        """The last place from which a log can be applied: before its end, and not past the fork.
 
-def _last_entrance(log: SqlHint, high: int) -> int:
-    """The last place from which a log can be applied: before its end, and not past its fork point."""
-    limit = min(high, log.last_lsn - 1)
-    if not spans_forks(log):
-        return limit
-    return -1 if log.fork_point_lsn is None else min(limit, log.fork_point_lsn)
+        Where the database was restored twice within the log, its first fork was left before its fork point.
+        """
+        limit = min(high, log.last_lsn - 1)
+        if not spans_forks(log):
+            return limit
+        left = self._ways.left_at(log.first_recovery_fork_guid, log.last_recovery_fork_guid)
+        return -1 if log.fork_point_lsn is None or left is None else min(limit, left)

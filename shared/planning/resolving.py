@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +14,7 @@ from shared.model.points import RecoveryPoint, SqlSide
 from shared.planning.asked import Sides, demand_sensible, sides_of
 from shared.planning.chains import Chain, ChainTarget, NoChain, ToLatest, ToLogEnd, ToLsn, ToTime, chain
 from shared.planning.consistency import NoPair, VectorChoice, breach, pair, sql_time, vectors_before
+from shared.planning.timelines import left_behind
 from shared.planning.words import said
 
 
@@ -95,6 +96,7 @@ def resolve(request: PlanRequest, known: Known, now: datetime) -> Resolved:
             code="not_a_moment",
         )
     _check(request, known, now)
+    known = _on_its_timeline(target, known)
     resolutions: list[Resolution] = []
     problems: dict[Policy, NothingToRestoreError] = {}
     for policy in _policies(request):
@@ -105,6 +107,23 @@ def resolve(request: PlanRequest, known: Known, now: datetime) -> Resolved:
     if not resolutions:
         raise next(iter(problems.values()))
     return Resolved(tuple(resolutions), {policy: problem.message for policy, problem in problems.items()})
+
+
+def _on_its_timeline(target: Moment, known: Known) -> Known:
+    """Without the recovery points, and their sets, that a restore in place has left behind since.
+
+    Somebody who asks for one of them by name wants to go back to that timeline.
+    """
+    if isinstance(target, PointTarget):
+        return known
+    left = left_behind(known.points, known.backups, target.time if isinstance(target, TimeTarget) else None)
+    ids = {point.id for point in left}
+    sets = {point.vectors.snapshot_set_id for point in left}
+    return replace(
+        known,
+        points=[point for point in known.points if point.id not in ids],
+        sets=[hint for hint in known.sets if hint.id not in sets],
+    )
 
 
 def _policies(request: PlanRequest) -> tuple[Policy, ...]:

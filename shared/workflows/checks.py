@@ -123,7 +123,8 @@ def start_check(system: System, request: CheckRequest) -> Start:
 def _point_of(system: System, wanted: str | None) -> RecoveryPoint | None:
     if wanted is not None:
         return system.catalogue.points.get(wanted)
-    return next((point for point in system.catalogue.points.all() if point.complete), None)
+    newest = next((point for point in system.catalogue.points.outlines() if point.complete), None)
+    return system.catalogue.points.behind(newest) if newest else None
 
 
 def _step(look: Look, *, left_out: bool, first: int) -> StepState:

@@ -11,9 +11,6 @@ from shared.model.backups import Kind
 from shared.model.findings import ErrorInfo
 from shared.model.runs import STEP_DEAD_AFTER, Cancellation, Run, State, StepState
 
-MOST_TEXT = 100
-"""Characters of a text that stays in the state of the run also where the whole evidence is kept apart."""
-
 LET_GO: dict[str, Any] = {"holder": None, "beat_at": None}
 """A step that nobody works on."""
 
@@ -75,12 +72,8 @@ def cancelled_error(run: Run, cancel: Cancellation) -> CancelledError:
 
 
 def brief(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain and short ones among some evidence: what a watcher sees at a glance."""
-    return {
-        name: value
-        for name, value in evidence.items()
-        if isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= MOST_TEXT)
-    }
+    """The numbers and the yes and no of some evidence: what a watcher sees at a glance."""
+    return {name: value for name, value in evidence.items() if isinstance(value, bool | int | float)}
 
 
 def with_step(run: Run, step_id: str, changed: dict[str, Any], now: datetime) -> Run:

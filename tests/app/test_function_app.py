@@ -26,6 +26,13 @@ ROUTES = {
     ("GET", "restores"): "list_restores",
     ("GET", "restores/{id}"): "get_restore",
     ("POST", "restores/{id}/cancel"): "cancel_restore",
+    ("GET", "restores/{id}/report"): "get_restore_report",
+    ("POST", "restores/{id}/verdicts"): "judge_restore",
+    ("POST", "checks"): "start_check",
+    ("GET", "checks"): "list_checks",
+    ("GET", "checks/{id}"): "get_check",
+    ("GET", "checks/{id}/report"): "get_check_report",
+    ("POST", "checks/{id}/verdicts"): "judge_check",
     ("POST", "drills"): "start_drill",
     ("GET", "drills"): "list_drills",
     ("GET", "drills/{id}"): "get_drill",
@@ -97,7 +104,14 @@ def test_every_workflow_and_activity_is_registered_under_its_own_name(functions:
 
 
 def test_whatever_starts_a_workflow_has_a_durable_client(functions: Bindings) -> None:
-    starters = {"start_backup", "start_recovery_point", "start_restore", "start_drill", *TIMERS}
+    starters = {
+        "start_backup",
+        "start_recovery_point",
+        "start_restore",
+        "start_check",
+        "start_drill",
+        *TIMERS,
+    }
     assert set(triggers(functions, "durableClient")) == starters
 
 

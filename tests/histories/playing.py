@@ -62,10 +62,10 @@ class History:
             "forget": (2, self.forget),
             "add": (4, self.add_agent),
             "delete": (3, self.delete_agent),
-            "log": (5, lambda: self.back_up(Kind.LOG)),
+            "log": (4, lambda: self.back_up(Kind.LOG)),
             "differential": (2, lambda: self.back_up(Kind.DIFFERENTIAL)),
             "full": (1, lambda: self.back_up(Kind.FULL)),
-            "point": (4, self.make_point),
+            "point": (2, self.make_point),
             "their full": (1, lambda: self.their_full("")),
             "their copy": (1, lambda: self.their_full("COPY_ONLY")),
             "their log": (2, self.their_log),
@@ -77,15 +77,18 @@ class History:
         """An agent or none, a full backup, a recovery point."""
         self.model.forks.append(Fork(self._clock.now()))
         self._pass()
-        for _ in range(self.rng.choice((0, 1, 1, 2))):
+        for _ in range(self.rng.choice((0, 1, 1, 1, 2))):
             self.play(self.add_agent)
         self.play(lambda: self.back_up(Kind.FULL))
 
-    def go_on(self, moves: int) -> None:
-        """So many random moves."""
+    def go_on(self, moves: int, *, point: bool = True) -> None:
+        """So many random moves, and a recovery point among them."""
         names = list(self._moves)
         weights = [self._moves[name][0] for name in names]
-        for name in self.rng.choices(names, weights, k=moves):
+        chosen = self.rng.choices(names, weights, k=moves)
+        if point:
+            chosen.insert(self.rng.randint(0, moves), "point")
+        for name in chosen:
             self.play(self._moves[name][1])
 
     def play(self, move: Callable[[], str]) -> None:
@@ -195,7 +198,7 @@ class History:
 
     def make_point(self) -> str:
         """A recovery point; sometimes Octopus works on while it is made."""
-        meanwhile, later = (self.rng.random() < 0.4 for _ in range(2))
+        meanwhile, later = (self.rng.random() < chance for chance in (0.5, 0.3))
         vectors, at_the_mark = self.vectors(), self.rows()
         real = {name: self.world.activity(name) for name in ("set_mark", "back_up_database")}
 

@@ -17,7 +17,7 @@ class Length:
     """How long a history is.
 
     Attributes:
-        moves: before each restore that is checked.
+        moves: before each restore that is checked, and a recovery point among them.
         checks: restores side by side.
         fork_chance: that a restore in place comes before one of them.
         refusals: instants outside the windows that are asked for, at most.
@@ -29,7 +29,7 @@ class Length:
     refusals: int
 
 
-SHORT = Length(moves=5, checks=1, fork_chance=0.2, refusals=1)
+SHORT = Length(moves=4, checks=1, fork_chance=0.15, refusals=1)
 LONG = Length(moves=12, checks=4, fork_chance=0.4, refusals=6)
 
 
@@ -58,7 +58,7 @@ def one_history(servers: Servers, folder: Path, seed: int, length: Length = SHOR
                 history.go_on(length.moves)
                 if history.rng.random() < length.fork_chance:
                     history.play(checker.fork)
-                    history.go_on(length.moves // 3)
+                    history.go_on(length.moves // 3, point=False)
                 checker.check()
             checker.refuse(length.refusals)
         except BaseException as failure:
