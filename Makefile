@@ -13,7 +13,7 @@ help:  ## Print this help
 set-up:  ## Install what is missing: uv, the locked dependencies, Azurite, unixODBC
 	@sh local/set_up.sh
 
-demo: set-up  ## Back up, destroy and restore Octopus' memory on the local stack (KEEP=1 leaves it up, ACTS=all shows more)
+demo: set-up  ## Back up, destroy and restore Octopus' memory on a local stack (KEEP=1 leaves it up, ACTS=all: more)
 	@$(PYTHON) -m local.demo $(if $(KEEP),--keep) $(if $(ACTS),--acts $(ACTS))
 
 stack: set-up  ## Start the local stack and leave it up until Ctrl-C; the CLI reads the file it writes

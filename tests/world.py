@@ -199,6 +199,11 @@ class World:
         """Whether Qdrant makes a snapshot, or recovers one."""
         return any(one["running_snapshots"] or one["running_snapshot_recovery"] for one in self._telemetry())
 
+    def await_recovery(self) -> None:
+        """Wait until Qdrant recovers a collection."""
+        while not any(one["running_snapshot_recovery"] for one in self._telemetry()):
+            self.clock.sleep(0.05)
+
     def _telemetry(self) -> list[dict[str, Any]]:
         told = self.qdrant.get("/telemetry", params={"details_level": 3}).raise_for_status().json()
         found: list[dict[str, Any]] = told["result"]["collections"]["snapshots"]

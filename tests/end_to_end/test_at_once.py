@@ -149,10 +149,10 @@ def test_a_step_that_is_delivered_twice_at_once_is_done_once(
         if payload["index"] != index or outcomes:
             return honest(payload)
         outcomes.append("begun")
-        world.fault(recover_delay=1.0)
+        world.fault(recover_delay=3.0)
 
         def other() -> None:
-            world.clock.sleep(0.5)  # into the recovery
+            world.await_recovery()
             try:
                 honest(dict(payload))
             except LockedError as error:

@@ -110,11 +110,15 @@ class TestCheckAlone:
         assert "Table dbo.Octopus_Episodes is empty" in run.error.message
 
     def test_a_chat_that_never_ends_fails_within_its_deadline(
-        self, world: World, point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, world: World, point: str, tmp_path: Path
     ) -> None:
-        with guarded(world, tmp_path) as (_, api), endless_chat(api.url) as url:
-            monkeypatch.setenv("OCTOPUS_API_URL", url)
-            monkeypatch.setenv("OCTOPUS_CONVERSATION_SECONDS", "1")
+        with (
+            guarded(world, tmp_path) as (_, api),
+            endless_chat(api.url) as url,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setenv("OCTOPUS_API_URL", url)
+            patch.setenv("OCTOPUS_CONVERSATION_SECONDS", "1")
             with world.aside() as there:
                 begun = time.monotonic()
                 run, report = check(there, from_step=5)

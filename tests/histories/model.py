@@ -59,6 +59,7 @@ class LogPart:
     ended: datetime
     ours: bool
     written: datetime
+    spans_forks: bool
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,11 @@ class Model:
         """Whether our backups surely lead to an instant.
 
         A data backup before it, a log backup after it, no gap between the two, and something in those logs
-        that is not in the data backup: logs without that cannot be applied (4326).
+        that is not in the data backup: logs without that cannot be applied (4326). Within the first log
+        backup of a timeline nothing tells where the one before it was left, so that one is not asked for.
         """
-        return any(self._something(start, stop) for start, stop in self._chains(at))
+        first = [part for part in self.logs if part.spans_forks and part.began < at < part.ended]
+        return not first and any(self._something(start, stop) for start, stop in self._chains(at))
 
     def out_of_reach(self, at: datetime) -> bool:
         """Whether nothing of ours leads to an instant."""

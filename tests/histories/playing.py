@@ -20,7 +20,7 @@ from shared.model.backups import Kind
 from shared.model.requests import BackupRequest, PointRequest
 from shared.workflows import starts
 from tests.histories.clock import MovableClock
-from tests.histories.model import Fork, LogPart, Model, Moment, Pair, Rows, Saved, Vectors
+from tests.histories.model import LONG_AGO, Fork, LogPart, Model, Moment, Pair, Rows, Saved, Vectors
 from tests.world import World
 
 MOST_AGENTS = 2
@@ -54,6 +54,7 @@ class History:
         self._rows: Rows | None = None
         self.folder = folder
         self._log_began: datetime | None = None
+        self._forked = LONG_AGO
         self._base_is_ours = False
         self._numbers = iter(range(1, 1000))
         self._moves: dict[str, tuple[int, Callable[[], str]]] = {
@@ -250,11 +251,17 @@ class History:
             if hint.kind is not Kind.LOG:
                 self.model.written = now  # its checkpoints
             if hint.kind is Kind.LOG and self._log_began:
-                self.model.logs.append(LogPart(self._log_began, now, True, self.model.written))
-                self._log_began = now
+                self._log(now, ours=True)
             usable = hint.kind is not Kind.DIFFERENTIAL or self._base_is_ours
             self.model.saved.append(Saved(hint.id, hint.kind, now, rows[hint.kind], usable))
         return made
+
+    def _log(self, now: datetime, *, ours: bool) -> None:
+        """A piece of the log is in a backup; the first one after a restore begins on the old timeline."""
+        assert self._log_began
+        first = len(self.model.forks) > 1 and self._log_began <= self._forked
+        self.model.logs.append(LogPart(self._log_began, now, ours, self.model.written, first))
+        self._log_began = now
 
     # --- what others do
 
@@ -271,8 +278,7 @@ class History:
         self._theirs("LOG", "")
         now = self._clock.now()
         if self._log_began:
-            self.model.logs.append(LogPart(self._log_began, now, False, self.model.written))
-            self._log_began = now
+            self._log(now, ours=False)
         return "somebody takes a log backup"
 
     def _theirs(self, what: str, how: str) -> None:
@@ -291,7 +297,7 @@ class History:
         # Nothing else happened in the pause before: the tail ended in it, then the new timeline began.
         self.learn({Kind.LOG: before, Kind.FULL: self.rows()}, log_end=now - PAUSE * 2 / 3)
         self.model.forks.append(Fork(now - PAUSE / 3, origin))
-        self._log_began = now
+        self._log_began = self._forked = now
 
 
 def drain(connection: pyodbc.Connection, sql: str) -> None:
